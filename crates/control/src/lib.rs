@@ -1,0 +1,1 @@
+//! Every decision: sources, builds, releases, deploys, reconciliation, routes.

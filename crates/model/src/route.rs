@@ -1,0 +1,191 @@
+//! The route table, and what control and the proxy say to each other.
+//!
+//! The proxy listens on a Unix socket; each line of JSON is one [`ProxyRequest`] or [`ProxyReply`], answered in order.
+//! Control sends the whole numbered table each time: there is no partial change that could be lost or applied twice.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::instance::TargetAddress;
+use crate::names::{AppName, InstanceId, ReleaseNumber};
+
+/// All routes at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Grows with each table; the proxy refuses one that is not newer than its own.
+    pub number: u64,
+    /// The routes; the most specific host, then the longest prefix wins, whatever the order.
+    pub routes: Vec<Route>,
+}
+
+/// Where requests of some hosts and paths go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Names the route in metrics and logs: the app's name, or `APP/PROCESS`.
+    pub name: String,
+    /// The app.
+    pub app: AppName,
+    /// The release that serves.
+    pub release: ReleaseNumber,
+    /// Host names in lower case, without a port: exact, `*.example.org`, or `*` for any.
+    pub hosts: Vec<String>,
+    /// The path prefix, by whole segments; `/` is every path.
+    pub prefix: String,
+    /// Whether the prefix is taken off before the request goes on.
+    #[serde(default)]
+    pub strip_prefix: bool,
+    /// What answers.
+    pub backend: Backend,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "backend", rename_all = "snake_case")]
+pub enum Backend {
+    /// Instances of a web process.
+    Instances {
+        /// The instances; may be empty for a moment, then requests wait briefly for one.
+        targets: Vec<Target>,
+    },
+    /// Files, served by the proxy itself.
+    Files {
+        /// The folder.
+        root: PathBuf,
+        /// The file below it to answer with where none matches.
+        #[serde(default)]
+        fallback: Option<String>,
+    },
+    /// Nothing: the app is stopped. Answered with 503 and this reason.
+    Stopped {
+        /// Why, for the page that people see.
+        reason: String,
+    },
+}
+
+/// One instance in a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Where it takes requests.
+    pub address: TargetAddress,
+    /// Its share among the targets; 0 takes no new requests.
+    pub weight: u16,
+}
+
+/// The file in which the proxy keeps its last applied table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`crate::PROTOCOL`].
+    pub protocol: u32,
+    /// The table.
+    pub table: RouteTable,
+}
+
+/// What control asks of the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum ProxyRequest {
+    /// Who are you? Answered with [`ProxyReply::Hello`].
+    Hello {
+        /// [`crate::PROTOCOL`].
+        protocol: u32,
+    },
+    /// Check and take this table, save it, answer with [`ProxyReply::Applied`] or [`ProxyReply::Refused`].
+    Apply {
+        /// The table.
+        table: RouteTable,
+    },
+    /// Answer with [`ProxyReply::Drained`] when no request is in flight on these instances (which the table no longer
+    /// names), or at the deadline.
+    Drain {
+        /// The instances.
+        instances: Vec<InstanceId>,
+        /// How long to wait, in milliseconds.
+        deadline_ms: u64,
+    },
+    /// Answer with [`ProxyReply::Stats`].
+    Stats,
+}
+
+/// What the proxy answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum ProxyReply {
+    /// The proxy.
+    Hello {
+        /// [`crate::PROTOCOL`].
+        protocol: u32,
+        /// Its process id.
+        pid: u32,
+        /// Where it takes HTTP.
+        listen: Vec<SocketAddr>,
+        /// The number of the table that it serves; 0 for none.
+        table: u64,
+    },
+    /// The table is served and saved.
+    Applied {
+        /// Its number.
+        number: u64,
+    },
+    /// The request was refused; what was served before goes on.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The instances are drained, or the deadline passed.
+    Drained {
+        /// Requests still in flight, per instance that had any.
+        cut: Vec<(InstanceId, u64)>,
+    },
+    /// Counters since the proxy's start.
+    Stats(ProxyStats),
+}
+
+/// Counters since the proxy's start.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ProxyStats {
+    /// Client connections open now.
+    pub connections: u64,
+    /// Per route.
+    pub routes: Vec<RouteStats>,
+    /// Per instance that is routed or still has requests in flight.
+    pub targets: Vec<TargetStats>,
+}
+
+/// Counters of a route.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RouteStats {
+    /// The route's name.
+    pub route: String,
+    /// Requests answered, by class of status: 1xx to 5xx.
+    pub by_class: [u64; 5],
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Sum of the answered requests' durations, in seconds.
+    pub seconds: f64,
+    /// Cumulative counts of answered requests at most as long as each of [`DURATION_BUCKETS`].
+    pub buckets: Vec<u64>,
+}
+
+/// Counters of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetStats {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Requests answered.
+    pub requests: u64,
+    /// Of these, answered with 5xx by the instance.
+    pub server_errors: u64,
+    /// Requests that the instance did not answer: refused, reset, timed out.
+    pub failures: u64,
+    /// Requests in flight.
+    pub in_flight: u64,
+}
+
+/// Upper bounds of the request-duration histogram, in seconds; the last bucket, +Inf, is not listed.
+pub const DURATION_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];

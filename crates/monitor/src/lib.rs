@@ -1,0 +1,1 @@
+//! Collectors, exposition, scraping, a time-series store, PromQL and alert rules.

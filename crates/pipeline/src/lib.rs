@@ -1,0 +1,1 @@
+//! From launchway.toml, a Procfile or a Jenkinsfile to one plan, and the engine that runs it.

@@ -1,0 +1,1 @@
+//! Lock files to packages to advisories to reports.

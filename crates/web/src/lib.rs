@@ -1,0 +1,1 @@
+//! The HTTP edge of control: API, pages, sessions, OpenAPI, git over HTTP.
