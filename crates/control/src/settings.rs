@@ -1,0 +1,68 @@
+//! What a control is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use launchway_model::home::Home;
+
+/// All that a [`crate::Control`] is told from outside; nothing is read from the environment later.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of the installation.
+    pub home: Home,
+    /// The binary whose roles `shim` and `runner` are started: `BINARY shim FOLDER`.
+    pub binary: PathBuf,
+    /// The base address of the API and the pages, without a slash at its end: `http://127.0.0.1:4321`.
+    pub url: String,
+    /// How many builds run at once.
+    pub builds: usize,
+    /// How many stages of one build may run side by side.
+    pub build_stages: u32,
+    /// The longest that one build may take.
+    pub build_timeout: Duration,
+    /// The memory cap of one build in bytes, where the host can set one.
+    pub build_memory: Option<u64>,
+    /// The ports that instances are given, first and last.
+    pub ports: (u16, u16),
+    /// How long a deploy waits for the proxy to take its table.
+    pub proxy_timeout: Duration,
+    /// Whether the end of control stops all instances (true for `launchway up --stop`, false for a service).
+    pub stop_instances_on_shutdown: bool,
+    /// How many finished builds of an app are kept, beside those that a rollback needs.
+    pub keep_builds: usize,
+    /// How many superseded releases of an app keep their tree for a rollback.
+    pub keep_releases: usize,
+    /// How many bytes of finished builds' folders are kept in all, beside those that a rollback needs.
+    pub build_bytes: u64,
+    /// The size at which an instance's log is rotated, in bytes.
+    pub log_bytes: u64,
+    /// How many rotated log files of an instance are kept.
+    pub log_files: u32,
+}
+
+impl Settings {
+    /// The settings of one installation with the defaults for everything else.
+    pub fn new(
+        home: impl Into<PathBuf>,
+        binary: impl Into<PathBuf>,
+        url: impl Into<String>,
+    ) -> Self {
+        Self {
+            home: Home::new(home),
+            binary: binary.into(),
+            url: url.into(),
+            builds: 2,
+            build_stages: 4,
+            build_timeout: Duration::from_secs(3600),
+            build_memory: None,
+            ports: (20_000, 29_999),
+            proxy_timeout: Duration::from_secs(15),
+            stop_instances_on_shutdown: false,
+            keep_builds: 50,
+            keep_releases: 10,
+            build_bytes: 2 << 30,
+            log_bytes: 10 << 20,
+            log_files: 3,
+        }
+    }
+}
