@@ -69,9 +69,16 @@ pub struct Sandbox {
     /// Whether the command gets a `/tmp` of its own.
     #[serde(default)]
     pub private_tmp: bool,
+    /// The folder that lies behind that `/tmp`; without one it lies in memory. (A shim fills in its own.)
+    #[serde(default)]
+    pub tmp: Option<PathBuf>,
     /// Folders that are hidden from the command (Launchway's own home, other apps').
     #[serde(default)]
     pub hide: Vec<PathBuf>,
+    /// Folders outside the tree that the command sees where they lie and may write, whatever `read_only` and `hide` say:
+    /// the app's HOME.
+    #[serde(default)]
+    pub writable: Vec<PathBuf>,
     /// The user and group to run as, when the shim is root.
     #[serde(default)]
     pub user: Option<(u32, u32)>,
