@@ -1,0 +1,4 @@
+//! Process trees.
+pub(crate) fn end_marked(_folder: &std::path::Path) -> usize {
+    0
+}
