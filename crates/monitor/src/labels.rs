@@ -52,7 +52,9 @@ impl Labels {
 
     /// Builds a set from pairs in any order. Pairs with an empty value are left out; of two pairs with one name the
     /// later wins.
-    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
         let mut builder = LabelsBuilder::default();
         for (name, value) in pairs {
             builder.set(name.as_ref(), value.as_ref());
@@ -175,6 +177,16 @@ impl Labels {
         &self.0
     }
 
+    /// Packs pairs that are sorted by unique names and have no empty value.
+    pub(crate) fn from_sorted(pairs: &[(&str, &str)]) -> Self {
+        debug_assert!(pairs.windows(2).all(|w| w[0].0 < w[1].0));
+        let mut packed = Vec::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum());
+        for (name, value) in pairs {
+            push_pair(&mut packed, name, value);
+        }
+        Self(packed.into())
+    }
+
     /// Reads a packed form, refusing one that no builder makes (a length out of bounds, bytes that are not UTF-8,
     /// names not in order, an empty value).
     pub(crate) fn from_packed(packed: &[u8]) -> Option<Self> {
@@ -270,7 +282,9 @@ pub fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+                out.push_str(&format!("\\x{:02x}", c as u32))
+            }
             c => out.push(c),
         }
     }
@@ -357,7 +371,12 @@ impl LabelsBuilder {
     /// Starts from an existing set.
     #[must_use]
     pub fn from_labels(labels: &Labels) -> Self {
-        Self { pairs: labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+        Self {
+            pairs: labels
+                .iter()
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+        }
     }
 
     /// Sets a label; an empty value removes it.
@@ -381,14 +400,18 @@ impl LabelsBuilder {
     /// The value set so far, or `None`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(other, value)| other == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .find(|(other, value)| other == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// The label set. The builder can be used further.
     pub fn build(&mut self) -> Labels {
         self.pairs.retain(|(_, value)| !value.is_empty());
         self.pairs.sort_unstable();
-        let mut packed = Vec::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum());
+        let mut packed =
+            Vec::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum());
         for (name, value) in &self.pairs {
             push_pair(&mut packed, name, value);
         }
@@ -405,7 +428,10 @@ pub struct Interner {
 impl Interner {
     /// The shared copy of a label set.
     pub fn intern(&self, labels: &Labels) -> Labels {
-        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(shared) = known.get(labels) {
             return shared.clone();
         }
@@ -415,7 +441,10 @@ impl Interner {
 
     /// Forgets the sets that nobody else holds any more. Returns how many are left.
     pub fn sweep(&self) -> usize {
-        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         known.retain(|labels| Arc::strong_count(&labels.0) > 1);
         known.len()
     }

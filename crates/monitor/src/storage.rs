@@ -156,7 +156,11 @@ pub enum StoreError {
 impl StoreError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -212,7 +216,9 @@ impl Default for Options {
 }
 
 /// A metric's type, as exposition formats name it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricKind {
     /// Only grows, but for resets.
@@ -305,6 +311,8 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("folder", &self.shared.folder).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("folder", &self.shared.folder)
+            .finish_non_exhaustive()
     }
 }

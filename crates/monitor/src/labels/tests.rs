@@ -16,7 +16,10 @@ fn display_is_what_promql_reads() {
     let labels = Labels::from_pairs([("__name__", "up"), ("job", "a\"b\\c\n")]);
     assert_eq!(labels.to_string(), r#"up{job="a\"b\\c\n"}"#);
     assert_eq!(Labels::from_pairs([("__name__", "up")]).to_string(), "up");
-    assert_eq!(Labels::from_pairs([("__name__", "a.b"), ("x.y", "1")]).to_string(), r#"{"a.b", "x.y"="1"}"#);
+    assert_eq!(
+        Labels::from_pairs([("__name__", "a.b"), ("x.y", "1")]).to_string(),
+        r#"{"a.b", "x.y"="1"}"#
+    );
     assert_eq!(Labels::empty().to_string(), "{}");
 }
 

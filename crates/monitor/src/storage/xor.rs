@@ -40,10 +40,6 @@ impl XorEncoder {
         self.last_time
     }
 
-    pub(super) fn last_bits(&self) -> u64 {
-        self.last_bits
-    }
-
     /// The bytes held by this chunk, spare room included.
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()
@@ -110,7 +106,10 @@ impl XorEncoder {
             self.put(xor >> self.trailing, width);
         } else {
             let width = 64 - u32::from(leading) - u32::from(trailing);
-            self.put((0b11 << 11) | (u64::from(leading) << 6) | u64::from(width & 63), 13);
+            self.put(
+                (0b11 << 11) | (u64::from(leading) << 6) | u64::from(width & 63),
+                13,
+            );
             self.put(xor >> trailing, width);
             self.leading = leading;
             self.trailing = trailing;
@@ -124,7 +123,12 @@ impl XorEncoder {
         if self.pending_bits > 0 {
             bytes.push((self.pending << (8 - self.pending_bits)) as u8);
         }
-        XorChunk { bytes: bytes.into(), count: self.count, first_time: self.first_time, last_time: self.last_time }
+        XorChunk {
+            bytes: bytes.into(),
+            count: self.count,
+            first_time: self.first_time,
+            last_time: self.last_time,
+        }
     }
 
     /// The finished chunk; the encoder starts anew.
@@ -151,7 +155,12 @@ impl XorChunk {
 
     /// Adds the samples with `low <= time <= high` to the two vectors.
     pub(super) fn read(&self, low: i64, high: i64, times: &mut Vec<i64>, values: &mut Vec<f64>) {
-        let mut bits = BitReader { bytes: &self.bytes, at: 0, window: 0, available: 0 };
+        let mut bits = BitReader {
+            bytes: &self.bytes,
+            at: 0,
+            window: 0,
+            available: 0,
+        };
         let (mut time, mut delta, mut value) = (0i64, 0i64, 0u64);
         let (mut width, mut trailing) = (0u32, 0u32);
         for index in 0..self.count {
@@ -223,7 +232,8 @@ impl BitReader<'_> {
                     continue;
                 }
             }
-            self.window = (self.window << 8) | u64::from(self.bytes.get(self.at).copied().unwrap_or(0));
+            self.window =
+                (self.window << 8) | u64::from(self.bytes.get(self.at).copied().unwrap_or(0));
             self.at += 1;
             self.available += 8;
         }

@@ -12,7 +12,12 @@ fn value() -> impl Strategy<Value = f64> {
 }
 
 fn step() -> impl Strategy<Value = i64> {
-    prop_oneof![Just(15_000i64), 14_990i64..15_010, 1i64..100_000, 1i64..1 << 40]
+    prop_oneof![
+        Just(15_000i64),
+        14_990i64..15_010,
+        1i64..100_000,
+        1i64..1 << 40
+    ]
 }
 
 proptest! {
