@@ -330,7 +330,11 @@ impl Index {
             while pair >= self.names.get(name)?.first + self.names[name].pairs {
                 name += 1;
             }
-            pairs.push((&*self.names[name].name, self.pair(file, pair)?.value));
+            let label = &*self.names[name].name;
+            if pairs.last().is_some_and(|(last, _)| *last == label) {
+                return None;
+            }
+            pairs.push((label, self.pair(file, pair)?.value));
         }
         Some(Labels::from_sorted(&pairs))
     }
