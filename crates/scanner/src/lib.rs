@@ -22,6 +22,7 @@ pub mod error;
 pub mod finding;
 pub mod index;
 pub mod located;
+pub mod lockfile;
 pub mod matching;
 pub mod package;
 pub mod severity;

@@ -5,6 +5,7 @@
 
 pub mod json;
 pub mod toml;
+pub mod xml;
 pub mod yaml;
 
 use std::borrow::Cow;
