@@ -1,0 +1,43 @@
+# The two commands of the README are `make demo` and `make test`; `make help` names the rest.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | column -t -s "$$(printf '\t')"
+
+.PHONY: demo
+demo: ## Build Launchway, start it, deploy a real Flask application, print its URL
+	@scripts/demo start
+
+.PHONY: demo-stop
+demo-stop: ## Stop what `make demo` started; `make demo` goes on where it was
+	@scripts/demo stop
+
+.PHONY: demo-clean
+demo-clean: ## Stop it and delete its folder
+	@scripts/demo clean
+
+.PHONY: test
+test: ## Install what the tests need, then pass every test
+	@scripts/need test
+	cargo test --workspace --locked
+
+.PHONY: lint
+lint: ## Formatting, clippy, tidy, licences
+	@scripts/lint
+
+.PHONY: bench
+bench: ## Measure Launchway and its peers side by side; prints a table
+	@scripts/need bench
+	cargo build --release --locked --package launchway
+	cargo run --quiet --release --locked --package launchway-bench
+
+.PHONY: build
+build: ## Build the release binary
+	cargo build --release --locked
+
+.PHONY: install
+install: ## Install the release binary with cargo
+	cargo install --locked --path crates/launchway

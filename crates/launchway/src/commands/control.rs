@@ -1,0 +1,113 @@
+//! `launchway control`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use launchway_control::{Control as Decider, Settings};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Context;
+use crate::roles::{self, FromParent};
+
+/// Run the role that decides: API, pages, builds, deploys, supervision. `launchway up` starts it.
+///
+/// Ending it hurts nothing that runs: apps go on, builds go on, the proxy serves.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Control {
+    /// Where the pages and the API are
+    #[arg(long, default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// The address that links name, where it is not the one listened on
+    #[arg(long, value_name = "URL", env = "LAUNCHWAY_PUBLIC_URL", hide_env_values = true)]
+    public_url: Option<String>,
+    /// How many builds run at once
+    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
+    builds: usize,
+    #[command(flatten)]
+    from_parent: FromParent,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> {
+    args.from_parent.tie()?;
+    roles::log_to_stderr();
+    let home = context.settings()?.home().clone();
+    // Two workers: control waits for sockets and the disk, and each worker costs memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(async {
+        let listener = match args.from_parent.listener()? {
+            Some(listener) => tokio::net::TcpListener::from_std(listener)?,
+            None => tokio::net::TcpListener::bind(args.listen)
+                .await
+                .with_context(|| format!("cannot listen on {}", args.listen))?,
+        };
+        let url = match args.public_url {
+            Some(url) => crate::settings::base_url(&url)?,
+            None => format!("http://{}", reachable(listener.local_addr()?)),
+        };
+        let binary = std::env::current_exe().context("cannot tell where this binary lies")?;
+        let mut settings = Settings::new(home.root(), binary, url);
+        settings.builds = args.builds.max(1);
+        serve(listener, settings).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(listener: tokio::net::TcpListener, settings: Settings) -> anyhow::Result<()> {
+    let control = Decider::open(settings).await?;
+    let cancel = CancellationToken::new();
+    let stopper = tokio::spawn({
+        let cancel = cancel.clone();
+        async move {
+            let asked = roles::asked_to_stop().await;
+            cancel.cancel();
+            asked
+        }
+    });
+    let deciding = async {
+        let ended = control.run(cancel.clone()).await;
+        // Without decisions the edge has nothing to serve, and the other way round.
+        cancel.cancel();
+        ended
+    };
+    let serving = async {
+        let ended = launchway_web::serve(listener, control.clone(), cancel.clone()).await;
+        cancel.cancel();
+        ended
+    };
+    let (decided, served) = tokio::join!(deciding, serving);
+    stopper.abort();
+    decided?;
+    served.context("the API ended")
+}
+
+/// An address that a client on this machine can use for one that may mean "all".
+fn reachable(address: SocketAddr) -> SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_never_name_all_addresses() {
+        assert_eq!(reachable("0.0.0.0:1".parse().unwrap()).to_string(), "127.0.0.1:1");
+        assert_eq!(reachable("[::]:1".parse().unwrap()).to_string(), "[::1]:1");
+        assert_eq!(reachable("10.1.2.3:1".parse().unwrap()).to_string(), "10.1.2.3:1");
+    }
+}

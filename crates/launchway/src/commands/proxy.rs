@@ -1,0 +1,27 @@
+//! `launchway proxy`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::cli::Context;
+use crate::roles::{self, FromParent};
+
+/// Run the role that takes visitors' requests to the apps. `launchway up` starts it.
+///
+/// It serves the last routes that control gave it, also while control is away.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Proxy {
+    /// Where visitors come
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    from_parent: FromParent,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
+    args.from_parent.tie()?;
+    roles::log_to_stderr();
+    let _ = (context, args.listen);
+    anyhow::bail!("the proxy is not wired yet")
+}

@@ -1,0 +1,100 @@
+//! The roles that are not commands for people: shim, runner, and what control and proxy have in common.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use launchway_model::ProblemKind;
+use tracing_subscriber::EnvFilter;
+
+/// `launchway shim FOLDER`: one per app instance.
+pub(crate) fn shim(folder: Option<OsString>) -> ExitCode {
+    with_folder("shim", folder, launchway_supervisor::shim::run)
+}
+
+/// `launchway runner FOLDER`: one per build.
+pub(crate) fn runner(folder: Option<OsString>) -> ExitCode {
+    with_folder("runner", folder, launchway_pipeline::runner::run)
+}
+
+fn with_folder(role: &str, folder: Option<OsString>, run: fn(&Path) -> ExitCode) -> ExitCode {
+    match folder {
+        Some(folder) => run(Path::new(&folder)),
+        None => {
+            use std::io::Write as _;
+            let _ = writeln!(
+                std::io::stderr(),
+                "launchway {role} FOLDER: control starts this role; it is not meant to be typed"
+            );
+            ExitCode::from(ProblemKind::Invalid.exit_code())
+        }
+    }
+}
+
+/// How `launchway up` starts control and proxy; a service manager leaves these out.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FromParent {
+    /// Standard input is the listening socket
+    #[arg(long, hide = true)]
+    listener_is_stdin: bool,
+    /// The process whose end is this one's end
+    #[arg(long, hide = true)]
+    parent: Option<i32>,
+}
+
+impl FromParent {
+    /// Ties this process's life to its parent's: it is told to stop when the parent ends, however that ends.
+    ///
+    /// # Errors
+    /// The parent ended already.
+    pub(crate) fn tie(&self) -> anyhow::Result<()> {
+        let Some(parent) = self.parent else { return Ok(()) };
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        // The parent may have ended before the line above.
+        let still = rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
+        anyhow::ensure!(still, "`launchway up` ended");
+        Ok(())
+    }
+
+    /// The listening socket that the parent handed over, if it did.
+    ///
+    /// # Errors
+    /// Standard input is no listening socket.
+    pub(crate) fn listener(&self) -> anyhow::Result<Option<TcpListener>> {
+        if !self.listener_is_stdin {
+            return Ok(None);
+        }
+        let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+        let listener = TcpListener::from(socket);
+        listener.local_addr().context("standard input is no listening socket")?;
+        listener.set_nonblocking(true)?;
+        Ok(Some(listener))
+    }
+}
+
+/// Log lines of a long-lived role go to standard error; `LAUNCHWAY_LOG` chooses them (`debug`, `launchway_control=trace`).
+pub(crate) fn log_to_stderr() {
+    use std::io::IsTerminal as _;
+    let filter = EnvFilter::try_from_env("LAUNCHWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Resolves at the first signal that asks this process to stop.
+pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

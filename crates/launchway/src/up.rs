@@ -1,0 +1,285 @@
+//! `launchway up`: control and proxy in the foreground, as children of one process that restarts what dies.
+//!
+//! The listening sockets are opened here and handed to the children, so that a connection that comes while the proxy is
+//! being restarted waits in the socket's queue instead of being refused. Apps are not children of this process: their
+//! shims outlive it, and a clean stop ends them last, after the requests in flight have ended.
+//!
+//! It takes no decision about apps and reads none of control's state.
+
+mod child;
+mod listen;
+mod port_owner;
+
+use std::net::{IpAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use launchway_model::api::{ClientFile, LoginLink, Status};
+use launchway_model::home::Home;
+use launchway_model::Problem;
+use launchway_supervisor::{Adopted, Supervisor};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::client::Client;
+use crate::output::{Output, Tone};
+use child::Child;
+pub(crate) use listen::{API_PORT, APPS_PORT};
+pub(crate) use port_owner::find as port_owner;
+
+/// How long control may take from its start to its first answer.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long control may take to end.
+const CONTROL_ENDS_WITHIN: Duration = Duration::from_secs(15);
+/// How long the proxy may take to end its requests in flight.
+const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(40);
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// The installation's folder.
+    pub(crate) home: Home,
+    /// The address to listen on.
+    pub(crate) bind: IpAddr,
+    /// The apps' port, where one was asked for.
+    pub(crate) port: Option<u16>,
+    /// The API's port, where one was asked for.
+    pub(crate) api_port: Option<u16>,
+    /// Whether the apps go on when this stops.
+    pub(crate) keep_apps: bool,
+}
+
+/// What is up, for people and `--json`.
+#[derive(Debug, serde::Serialize)]
+struct Summary {
+    /// Where apps are reached.
+    apps: String,
+    /// Where the pages and the API are.
+    api: String,
+    /// The one-time login link.
+    login: String,
+    /// The installation's folder.
+    home: PathBuf,
+}
+
+/// Starts both, prints where they are, and waits for a signal.
+///
+/// # Errors
+/// A port is in use, another process holds the home, or control does not come up.
+pub(crate) fn run(output: Output, options: Options) -> anyhow::Result<()> {
+    make_private(options.home.root())?;
+    let _lock = lock(&options.home)?;
+    let ports = listen::open(output, &options)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(output, &options, ports.apps, ports.api))
+}
+
+async fn serve(output: Output, options: &Options, apps: TcpListener, api: TcpListener) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let started = Instant::now();
+    let mut control = Child::new("control", options.home.root(), api)?;
+    control.start()?;
+    let ready = tokio::select! {
+        ready = first_answer(&options.home, control.address()) => ready,
+        ended = control.ended() => Err(Problem::unavailable(format!("control ended before it was ready, with {ended}"))
+            .hint("Its lines above tell why.").into()),
+        () = signals.next() => {
+            control.stop(CONTROL_ENDS_WITHIN).await;
+            return Ok(());
+        }
+    };
+    let client = match ready {
+        Ok(client) => client,
+        Err(error) => {
+            control.stop(CONTROL_ENDS_WITHIN).await;
+            return Err(error);
+        }
+    };
+    let mut proxy = Child::new("proxy", options.home.root(), apps)?;
+    proxy.start()?;
+    let announced = announce(output, options, client, &control, &proxy, started).await;
+    if announced.is_ok() {
+        watch(output, &mut control, &mut proxy, &mut signals).await;
+    }
+    stop(output, options, &mut control, &mut proxy, &mut signals).await;
+    announced
+}
+
+/// Restarts what dies until a signal comes.
+async fn watch(output: Output, control: &mut Child, proxy: &mut Child, signals: &mut Signals) {
+    loop {
+        tokio::select! {
+            ended = control.ended() => revive(output, control, &ended),
+            ended = proxy.ended() => revive(output, proxy, &ended),
+            () = signals.next() => return,
+        }
+    }
+}
+
+fn revive(output: Output, child: &mut Child, ended: &str) {
+    let pause = child.plan_restart();
+    let when = if pause.is_zero() { "at once".to_owned() } else { format!("in {} ms", pause.as_millis()) };
+    output.note(format!(
+        "{} ended with {ended}; it is started again {when}",
+        output.note_tone(Tone::Warning, child.role())
+    ));
+}
+
+/// Control first, so that nobody reacts to what follows; then the proxy, which ends its requests in flight while the
+/// apps still answer; then the apps.
+async fn stop(output: Output, options: &Options, control: &mut Child, proxy: &mut Child, signals: &mut Signals) {
+    output.note("stopping");
+    let graceful = async {
+        control.stop(CONTROL_ENDS_WITHIN).await;
+        proxy.stop(PROXY_ENDS_WITHIN).await;
+        if options.keep_apps {
+            output.note("the apps go on running; the next `launchway up` takes them over");
+        } else {
+            stop_apps(output, &options.home).await;
+        }
+    };
+    tokio::select! {
+        () = graceful => {}
+        () = signals.next() => output.note("stopping at once; apps that still run are taken over by the next `launchway up`"),
+    }
+}
+
+async fn stop_apps(output: Output, home: &Home) {
+    let Ok(binary) = std::env::current_exe() else { return };
+    let supervisor = Supervisor::new(binary, home.clone());
+    let mut stops = tokio::task::JoinSet::new();
+    for adopted in supervisor.adopt_all().await {
+        if let Adopted::Live(shim) = adopted {
+            stops.spawn(async move {
+                let stopped = shim.stop(None).await;
+                stopped.map_err(|error| format!("{} did not stop: {error}", shim.instance()))
+            });
+        }
+    }
+    while let Some(stopped) = stops.join_next().await {
+        if let Ok(Err(error)) = stopped {
+            output.note(error);
+        }
+    }
+}
+
+/// Waits until control answers with the token that it wrote.
+async fn first_answer(home: &Home, address: std::net::SocketAddr) -> anyhow::Result<Client> {
+    let file = home.client_file();
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        // The file of an earlier start may name another port and a token that is still good: the port decides.
+        let read = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<ClientFile>(&text).ok());
+        if let Some(server) = read.filter(|server| server.url.ends_with(&format!(":{}", address.port()))) {
+            let client = Client::new(server);
+            let (client, answer) = tokio::task::spawn_blocking(move || {
+                let answer = client.get::<Status>("/status");
+                (client, answer)
+            })
+            .await?;
+            match answer {
+                Ok(_) => return Ok(client),
+                Err(error) if Instant::now() >= deadline => return Err(error).context("control does not answer"),
+                Err(_) => {}
+            }
+        } else if Instant::now() >= deadline {
+            return Err(Problem::unavailable("control does not come up").hint("Its lines above tell why.").into());
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+}
+
+async fn announce(
+    output: Output,
+    options: &Options,
+    client: Client,
+    control: &Child,
+    proxy: &Child,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let link: LoginLink =
+        tokio::task::spawn_blocking(move || client.post("/login-links", &serde_json::json!({}))).await??;
+    let summary = Summary {
+        apps: format!("http://{}", proxy.address()),
+        api: format!("http://{}", control.address()),
+        login: link.url,
+        home: options.home.root().to_owned(),
+    };
+    if output.is_json() {
+        return output.record(&summary);
+    }
+    let strong = |text: &str| output.tone(Tone::Strong, text);
+    output.line(format!(
+        "{} is up  {}",
+        strong(concat!("Launchway ", env!("CARGO_PKG_VERSION"))),
+        output.tone(Tone::Faint, crate::words::duration(started.elapsed()))
+    ))?;
+    output.line(format!("  apps    {}   each at http://NAME.localhost:{}", summary.apps, proxy.address().port()))?;
+    output.line(format!("  pages   {}", summary.api))?;
+    output.line(format!("  log in  {}   once, within ten minutes; `launchway open` makes another", summary.login))?;
+    output.line(format!("  home    {}", summary.home.display()))?;
+    output.line(output.tone(Tone::Faint, "Deploy with `launchway deploy` in a repository. Ctrl-C stops all."))?;
+    Ok(())
+}
+
+/// The installation's folder holds tokens and apps' secrets, so it is made for its owner alone.
+fn make_private(folder: &std::path::Path) -> anyhow::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(|error| {
+        Problem::invalid(format!("cannot make the folder {}", folder.display()))
+            .cause(error)
+            .hint("Name another with `--home FOLDER` or LAUNCHWAY_HOME.")
+            .into()
+    })
+}
+
+/// One `up` per home.
+fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
+    let path = home.root().join("up.lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let holder = std::fs::read_to_string(&path).unwrap_or_default();
+        let holder = holder.trim();
+        return Err(Problem::conflict(format!("`launchway up` runs already for {}", home.root().display()))
+            .cause(format!("process {holder} has it"))
+            .hint("Use that one, stop it, or name another folder with `--home FOLDER`.")
+            .into());
+    }
+    file.set_len(0)?;
+    std::io::Write::write_all(&mut &file, std::process::id().to_string().as_bytes())?;
+    Ok(file)
+}
+
+/// The signals that stop it.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
