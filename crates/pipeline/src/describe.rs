@@ -1,16 +1,37 @@
 //! From the files of a tree to what to run and how to build it.
 //!
-//! In this order, each filling in what the ones before left open: a description kept outside the repository or else
-//! `launchway.toml`; `Procfile` and `app.json`; detection by the files of a language. Only the tree is read; of the machine
+//! In this order, each filling in what the ones before left open: a description kept outside the repository,
+//! `launchway.toml`, `Procfile` and `app.json`, detection by the files of a language. Only the tree is read; of the machine
 //! only which commands are on its PATH.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use launchway_model::AppName;
 use launchway_model::app::AppSpec;
 
 use crate::error::DescribeError;
-use crate::plan::Plan;
+use crate::plan::{Body, Options, Plan, Stage};
+
+mod app_json;
+mod detect;
+mod draft;
+mod launchway_toml;
+mod procfile;
+pub mod quantity;
+mod stages;
+mod toml_reader;
+mod words;
+mod writer;
+
+use draft::Draft;
+
+/// What a description kept outside the repository is called in errors.
+pub const OUTSIDE: &str = "description";
+
+/// The largest description that is read.
+const MAX_FILE: u64 = 4 << 20;
 
 /// A tree, described.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,16 +53,171 @@ pub struct Described {
 /// Describes a tree. `outside` is the text of a description kept outside the repository (in the form of a
 /// launchway.toml), which wins over the repository's files key by key.
 pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeError> {
-    let _ = (tree, outside);
-    Err(DescribeError::Nothing {
-        looked_for: Vec::new(),
-        found: Vec::new(),
-    })
+    let mut draft = match outside {
+        Some(text) => launchway_toml::read(OUTSIDE, text)?,
+        None => Draft::default(),
+    };
+    if let Some(text) = file(tree, launchway_toml::FILE)? {
+        draft.fill(launchway_toml::read(launchway_toml::FILE, &text)?);
+    }
+    let procfile = file(tree, procfile::FILE)?;
+    if let Some(text) = &procfile {
+        draft.fill(procfile::read(text)?);
+        let serves = draft.files.is_some()
+            || draft
+                .spec()
+                .processes
+                .keys()
+                .any(launchway_model::ProcessType::is_web);
+        if !serves {
+            procfile::require_web(text, &draft)?;
+        }
+    }
+    if let Some(text) = file(tree, app_json::FILE)? {
+        draft.fill(app_json::read(&text)?);
+    }
+    let given = draft.runs_something();
+    if let Some(detected) = detect::detect(tree, given)? {
+        draft.fill_detected(detected, given);
+    }
+    if !draft.runs_something() {
+        return Err(nothing(tree, &draft));
+    }
+    draft.note_commandless();
+    Ok(finish(draft))
 }
 
 /// Checks the text of a launchway.toml (or of a description outside the repository) by itself. `file` is its name in
 /// errors.
 pub fn check(file: &str, text: &str) -> Result<(), DescribeError> {
-    let _ = (file, text);
-    Ok(())
+    launchway_toml::read(file, text).map(|_| ())
 }
+
+/// The name and branch that the text of a launchway.toml gives, for a client that must know them before it deploys.
+pub fn name_and_branch(
+    file: &str,
+    text: &str,
+) -> Result<(Option<AppName>, Option<String>), DescribeError> {
+    launchway_toml::read(file, text).map(|draft| (draft.name, draft.branch))
+}
+
+fn finish(mut draft: Draft) -> Described {
+    let mut stages = draft.stages.take().unwrap_or_default();
+    stages.append(&mut draft.more_stages);
+    if let Some(skip) = &draft.skip_stages {
+        for name in skip {
+            if !leave_out(&mut stages, name) {
+                draft.notes.push(format!(
+                    "No stage is called `{name}`, which skip_stages names."
+                ));
+            }
+        }
+    }
+    let spec = draft.spec();
+    let plan = Plan {
+        stages,
+        env: Vec::new(),
+        options: Options {
+            timeout_ms: draft.timeout_ms,
+            ..Options::default()
+        },
+        agent: draft.agent.clone().unwrap_or_default(),
+        post: draft.post.clone(),
+        reports: Vec::new(),
+    };
+    Described {
+        words: words::of(&spec, &plan, &draft.notes),
+        toml: writer::write(&draft, &spec, &plan),
+        name: draft.name,
+        branch: draft.branch,
+        spec,
+        plan,
+    }
+}
+
+/// Removes all stages of a name, however deep; whether there was one.
+fn leave_out(stages: &mut Vec<Stage>, name: &str) -> bool {
+    let before = stages.len();
+    stages.retain(|stage| stage.name != name);
+    let mut found = stages.len() < before;
+    for stage in stages {
+        if let Body::Stages(inner) | Body::Parallel { stages: inner, .. } = &mut stage.body {
+            found |= leave_out(inner, name);
+        }
+    }
+    found
+}
+
+fn nothing(tree: &Path, draft: &Draft) -> DescribeError {
+    let mut looked_for = vec![launchway_toml::FILE, procfile::FILE];
+    looked_for.extend(detect::LOOKED_FOR);
+    if draft
+        .sources
+        .iter()
+        .any(|source| source == launchway_toml::FILE)
+    {
+        // The file is there but says nothing of what to run; detection did not either.
+        looked_for[0] = "[process.web] or [static] in launchway.toml";
+    }
+    let mut found: Vec<String> = fs::read_dir(tree)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != ".git")
+        .take(200)
+        .collect();
+    found.sort();
+    if found.len() > 12 {
+        found.truncate(12);
+        found.push("…".to_owned());
+    }
+    DescribeError::Nothing { looked_for, found }
+}
+
+/// The text of a file at the root of a tree, if there is one.
+fn file(tree: &Path, name: &str) -> Result<Option<String>, DescribeError> {
+    let path = tree.join(name);
+    let unreadable = |source| DescribeError::Unreadable {
+        path: name.into(),
+        source,
+    };
+    match fs::symlink_metadata(&path) {
+        Err(_) => return Ok(None),
+        // A link could lead out of the tree; a description has no need of one.
+        Ok(found) if found.is_symlink() => {
+            let inside = fs::canonicalize(&path)
+                .ok()
+                .zip(fs::canonicalize(tree).ok());
+            if !inside.is_some_and(|(file, tree)| file.starts_with(tree)) {
+                return Err(unreadable(io::Error::other(
+                    "it is a link that leads out of the tree",
+                )));
+            }
+        }
+        Ok(found) if found.is_dir() => return Ok(None),
+        Ok(_) => {}
+    }
+    if fs::metadata(&path).is_ok_and(|found| found.len() > MAX_FILE) {
+        return Err(unreadable(io::Error::other("it is larger than 4 MiB")));
+    }
+    let bytes = fs::read(&path).map_err(unreadable)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(error) => {
+            let text = String::from_utf8_lossy(bytes);
+            let at = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).len();
+            let source = toml_reader::Source::new(name, &text);
+            Err(Box::new(
+                source
+                    .error(at..at + 1, "a byte that is not UTF-8", "here")
+                    .hint(Some("Save the file as UTF-8.".to_owned())),
+            )
+            .into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -188,10 +188,11 @@ impl Lexer<'_> {
         let start = self.at;
         let rest = self.rest();
         if rest.starts_with("0x") || rest.starts_with("0X") {
-            let digits = rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2);
-            self.at += 2 + digits;
+            let length = rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2);
+            let digits = rest[2..2 + length].to_owned();
+            self.at += 2 + length;
             let span = Span::new(start, self.at);
-            return i64::from_str_radix(&rest[2..2 + digits], 16)
+            return i64::from_str_radix(&digits, 16)
                 .map(TokenKind::Int)
                 .map_err(|_| SyntaxError::new(span, "the number does not fit 64 bits"));
         }

@@ -26,7 +26,7 @@ const MODIFIERS: [&str; 7] = ["final", "static", "private", "public", "protected
 /// Parses a whole script.
 pub fn parse(text: &str) -> Parsed<Script> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, grouped: 0, no_trailing_closure: 0 };
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, grouped: 0 };
     parser.script()
 }
 
@@ -36,8 +36,6 @@ struct Parser<'t> {
     depth: usize,
     /// Inside parentheses or brackets, where line ends don't matter.
     grouped: usize,
-    /// Inside the head of a `switch`-like statement whose `{` begins the body.
-    no_trailing_closure: usize,
 }
 
 impl<'t> Parser<'t> {
@@ -118,11 +116,9 @@ impl<'t> Parser<'t> {
     }
 
     fn grouping<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        let closures = std::mem::take(&mut self.no_trailing_closure);
         self.grouped += 1;
         let parsed = parse(self);
         self.grouped -= 1;
-        self.no_trailing_closure = closures;
         parsed
     }
 
@@ -217,7 +213,6 @@ impl<'t> Parser<'t> {
 
     fn statements_until_brace(&mut self, open: Span) -> Parsed<Vec<Stmt>> {
         let grouped = std::mem::take(&mut self.grouped);
-        let closures = std::mem::take(&mut self.no_trailing_closure);
         let mut statements = Vec::new();
         loop {
             while self.take(";") {}
@@ -231,7 +226,6 @@ impl<'t> Parser<'t> {
             self.statement_end("the block")?;
         }
         self.grouped = grouped;
-        self.no_trailing_closure = closures;
         Ok(statements)
     }
 
@@ -587,7 +581,6 @@ impl<'t> Parser<'t> {
     }
 }
 
-#[path = "parser/expressions.rs"]
 mod expressions;
 
 /// A token for a person.

@@ -317,7 +317,7 @@ impl Parser<'_> {
                 // `name (args)` is a call too; `a (b)` after another value is not.
                 "(" if !token.newline_before && matches!(value.kind, ExprKind::Name(_)) => self.call(value, start)?,
                 "[" if !token.newline_before && !token.space_before => self.index(value, start)?,
-                "{" if !token.newline_before && self.no_trailing_closure == 0 && takes_closure(&value) => {
+                "{" if !token.newline_before && takes_closure(&value) => {
                     self.trailing_closure(value, start)?
                 }
                 "++" | "--" if !token.newline_before => {
@@ -511,8 +511,7 @@ impl Parser<'_> {
             parts.push(match piece {
                 Piece::Text(text) => StringPart::Text(text.clone()),
                 Piece::Tokens(tokens) => {
-                    let mut inner =
-                        Parser { tokens, at: 0, depth: self.depth + 1, grouped: 1, no_trailing_closure: 0 };
+                    let mut inner = Parser { tokens, at: 0, depth: self.depth + 1, grouped: 1 };
                     if inner.peek().kind == TokenKind::End {
                         StringPart::Text(String::new())
                     } else {

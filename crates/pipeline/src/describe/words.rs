@@ -1,0 +1,158 @@
+//! A plan in words, a line each, for a person who wants to know what will happen before it does.
+
+use launchway_model::app::AppSpec;
+
+use super::quantity::show_ms;
+use crate::plan::{Body, Plan, Stage, Step, Text};
+
+/// How deep stages are told.
+const MAX_LINES: usize = 200;
+
+/// The lines.
+pub(crate) fn of(spec: &AppSpec, plan: &Plan, notes: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in &spec.sources {
+        lines.push(format!("From {source}."));
+    }
+    for stage in &plan.stages {
+        tell_stage(stage, 0, &mut lines);
+    }
+    if plan.stages.is_empty() {
+        lines.push("Nothing to build.".to_owned());
+    }
+    if let Some(release) = &spec.release {
+        lines.push(format!(
+            "Before each release: {}",
+            one_line(&release.command)
+        ));
+    }
+    for (name, process) in &spec.processes {
+        let many = match process.instances {
+            1 => String::new(),
+            0 => " (none is started)".to_owned(),
+            many => format!(" ({many} instances)"),
+        };
+        lines.push(format!(
+            "Process {name}{many}: {}",
+            one_line(&process.command)
+        ));
+    }
+    if let Some(files) = &spec.files {
+        let fallback = files
+            .fallback
+            .as_ref()
+            .map(|fallback| format!(", {fallback} for paths that are no file"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "Files: the folder {} is served{fallback}.",
+            files.folder
+        ));
+    }
+    if spec
+        .processes
+        .keys()
+        .any(launchway_model::ProcessType::is_web)
+    {
+        lines.push(match &spec.health.path {
+            Some(path) => format!(
+                "Ready when GET {path} answers {}-{}, within {}.",
+                spec.health.statuses.from,
+                spec.health.statuses.to,
+                show_ms(spec.health.start_ms)
+            ),
+            None => format!(
+                "Ready when it takes connections on $PORT, within {}.",
+                show_ms(spec.health.start_ms)
+            ),
+        });
+    }
+    if !spec.persist.is_empty() {
+        lines.push(format!(
+            "Kept across releases: {}.",
+            spec.persist.join(", ")
+        ));
+    }
+    if !spec.required_env.is_empty() {
+        let names: Vec<&str> = spec.required_env.keys().map(String::as_str).collect();
+        lines.push(format!("Must be set: {}.", names.join(", ")));
+    }
+    lines.extend(notes.iter().cloned());
+    lines
+}
+
+fn tell_stage(stage: &Stage, depth: usize, lines: &mut Vec<String>) {
+    if lines.len() >= MAX_LINES {
+        return;
+    }
+    let indent = "  ".repeat(depth);
+    let when = if stage.when.is_some() {
+        " (on its condition)"
+    } else {
+        ""
+    };
+    match &stage.body {
+        Body::Steps(steps) => {
+            let told: Vec<String> = steps.iter().filter_map(tell_step).collect();
+            lines.push(format!(
+                "{indent}Stage {}{when}: {}",
+                stage.name,
+                told.join("; ")
+            ));
+        }
+        Body::Stages(stages) => {
+            lines.push(format!("{indent}Stage {}{when}:", stage.name));
+            for stage in stages {
+                tell_stage(stage, depth + 1, lines);
+            }
+        }
+        Body::Parallel { stages, .. } => {
+            lines.push(format!("{indent}Stage {}{when}, side by side:", stage.name));
+            for stage in stages {
+                tell_stage(stage, depth + 1, lines);
+            }
+        }
+    }
+}
+
+fn tell_step(step: &Step) -> Option<String> {
+    let all = |steps: &[Step]| {
+        let told: Vec<String> = steps.iter().filter_map(tell_step).collect();
+        told.join("; ")
+    };
+    match step {
+        Step::Run {
+            script: Text::Plain(script),
+            label,
+        } => Some(label.clone().unwrap_or_else(|| one_line(script))),
+        Step::Run { label, .. } => Some(label.clone().unwrap_or_else(|| "a command".to_owned())),
+        Step::Make(make) => Some(format!(
+            "{} (makes {}; left out while {} {} unchanged)",
+            all(&make.steps),
+            make.makes.join(", "),
+            make.from.join(", "),
+            if make.from.len() == 1 { "is" } else { "are" },
+        )),
+        Step::InFolder {
+            folder: Text::Plain(folder),
+            steps,
+        } => Some(format!("in {folder}: {}", all(steps))),
+        Step::Retry { steps, .. }
+        | Step::Timeout { steps, .. }
+        | Step::WithEnv { steps, .. }
+        | Step::CatchError { steps, .. }
+        | Step::InFolder { steps, .. } => Some(all(steps)),
+        Step::Script(_) => Some("a script".to_owned()),
+        _ => None,
+    }
+    .filter(|told| !told.is_empty())
+}
+
+/// A command on one line.
+fn one_line(command: &str) -> String {
+    let lines: Vec<&str> = command
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join("; ")
+}

@@ -1,0 +1,291 @@
+//! Writes what is known of an app as a launchway.toml that says the same, for `launchway init`.
+//!
+//! Stages from a detection or a Procfile's app can always be written; what only a Jenkinsfile can say becomes a comment.
+
+use std::fmt::Write;
+
+use launchway_model::app::{AppSpec, HealthSpec};
+
+use super::draft::Draft;
+use super::quantity::{show_bytes, show_ms};
+use crate::plan::{Body, Plan, Stage, Step, Text};
+
+/// The text.
+pub(crate) fn write(draft: &Draft, spec: &AppSpec, plan: &Plan) -> String {
+    let mut toml = String::new();
+    toml.push_str("# What Launchway builds and runs. Every line can be left out: what is missing is detected.\n");
+    for source in &spec.sources {
+        line(&mut toml, &format!("# From {source}."));
+    }
+    toml.push('\n');
+    if let Some(name) = &draft.name {
+        line(&mut toml, &format!("name = {}", text(name.as_str())));
+    }
+    if let Some(branch) = &draft.branch {
+        line(&mut toml, &format!("branch = {}", text(branch)));
+    }
+    if let Some(timeout) = plan.options.timeout_ms {
+        line(&mut toml, &format!("timeout = {}", text(&show_ms(timeout))));
+    }
+    if let Some(release) = &spec.release {
+        line(&mut toml, "# Runs once before the new instances start.");
+        if release.timeout_ms == 600_000 {
+            line(&mut toml, &format!("release = {}", text(&release.command)));
+        } else {
+            let limit = text(&show_ms(release.timeout_ms));
+            line(
+                &mut toml,
+                &format!(
+                    "release = {{ run = {}, timeout = {limit} }}",
+                    text(&release.command)
+                ),
+            );
+        }
+    }
+    if !plan.stages.is_empty() {
+        line(
+            &mut toml,
+            "install = false   # the stages below are all: none is detected",
+        );
+    }
+    health(&spec.health, &mut toml);
+    if !spec.persist.is_empty() {
+        line(&mut toml, &format!("persist = {}", list(&spec.persist)));
+    } else {
+        line(
+            &mut toml,
+            "# persist = [\"app.db\", \"uploads/\"]   # files that outlive releases",
+        );
+    }
+    if !spec.domains.is_empty() {
+        line(&mut toml, &format!("domains = {}", list(&spec.domains)));
+    }
+    processes(spec, &mut toml);
+    if let Some(files) = &spec.files {
+        line(&mut toml, "\n[static]");
+        line(&mut toml, &format!("folder = {}", text(&files.folder)));
+        if let Some(fallback) = &files.fallback {
+            line(&mut toml, &format!("fallback = {}", text(fallback)));
+        }
+    }
+    table(&mut toml, "env", spec.env.iter());
+    table(&mut toml, "required_env", spec.required_env.iter());
+    for stage in &plan.stages {
+        write_stage(stage, "stage", &mut toml);
+    }
+    if plan
+        .stages
+        .iter()
+        .all(|stage| !stage.name.eq_ignore_ascii_case("test"))
+    {
+        toml.push_str("\n# [[stage]]\n# name = \"Test\"\n# run = \"the command that runs your tests\"\n# tests = \"report.xml\"   # JUnit XML\n");
+    }
+    toml
+}
+
+fn health(health: &HealthSpec, toml: &mut String) {
+    let default = HealthSpec::default();
+    if *health == default {
+        line(
+            toml,
+            "# health = \"/healthz\"   # without a path, a connection is enough",
+        );
+        return;
+    }
+    let mut keys = Vec::new();
+    if let Some(path) = &health.path {
+        let only_path = HealthSpec {
+            path: health.path.clone(),
+            ..default.clone()
+        };
+        if *health == only_path {
+            line(toml, &format!("health = {}", text(path)));
+            return;
+        }
+        keys.push(format!("path = {}", text(path)));
+    }
+    if health.statuses != default.statuses {
+        keys.push(format!(
+            "status = \"{}-{}\"",
+            health.statuses.from, health.statuses.to
+        ));
+    }
+    if let Some(body) = &health.body {
+        keys.push(format!("body = {}", text(body)));
+    }
+    for (key, value, usual) in [
+        ("interval", health.interval_ms, default.interval_ms),
+        ("timeout", health.timeout_ms, default.timeout_ms),
+        ("start", health.start_ms, default.start_ms),
+    ] {
+        if value != usual {
+            keys.push(format!("{key} = {}", text(&show_ms(value))));
+        }
+    }
+    for (key, value, usual) in [
+        ("rise", health.rise, default.rise),
+        ("fall", health.fall, default.fall),
+    ] {
+        if value != usual {
+            keys.push(format!("{key} = {value}"));
+        }
+    }
+    line(toml, &format!("health = {{ {} }}", keys.join(", ")));
+}
+
+fn processes(spec: &AppSpec, toml: &mut String) {
+    for (name, process) in &spec.processes {
+        line(toml, &format!("\n[process.{name}]"));
+        line(toml, &format!("run = {}", text(&process.command)));
+        if process.instances != 1 {
+            line(toml, &format!("instances = {}", process.instances));
+        }
+        if let Some(folder) = &process.folder {
+            line(toml, &format!("folder = {}", text(folder)));
+        }
+        if process.grace_ms != 10_000 {
+            line(
+                toml,
+                &format!("grace = {}", text(&show_ms(process.grace_ms))),
+            );
+        }
+        let limits = &process.limits;
+        if let Some(memory) = limits.memory_bytes {
+            line(toml, &format!("memory = {}", text(&show_bytes(memory))));
+        }
+        if let Some(cpu) = limits.cpu_millis {
+            line(toml, &format!("cpu = {}.{:03}", cpu / 1000, cpu % 1000));
+        }
+        if let Some(pids) = limits.pids {
+            line(toml, &format!("pids = {pids}"));
+        }
+        if let Some(files) = limits.open_files {
+            line(toml, &format!("open_files = {files}"));
+        }
+    }
+}
+
+fn write_stage(stage: &Stage, path: &str, toml: &mut String) {
+    line(toml, &format!("\n[[{path}]]"));
+    line(toml, &format!("name = {}", text(&stage.name)));
+    if let Some(timeout) = stage.options.timeout_ms {
+        line(toml, &format!("timeout = {}", text(&show_ms(timeout))));
+    }
+    if let Some(attempts) = stage.options.attempts.filter(|attempts| *attempts > 1) {
+        line(toml, &format!("retry = {}", attempts - 1));
+    }
+    let plain: Vec<String> = stage
+        .env
+        .iter()
+        .filter_map(|variable| match &variable.value {
+            Text::Plain(value) => Some(format!("{} = {}", variable.name, text(value))),
+            Text::Script(_) => None,
+        })
+        .collect();
+    if !plain.is_empty() {
+        line(toml, &format!("env = {{ {} }}", plain.join(", ")));
+    }
+    match &stage.body {
+        Body::Steps(steps) => write_steps(steps, toml),
+        Body::Parallel { stages, fail_fast } => {
+            line(toml, "parallel = true");
+            if *fail_fast {
+                line(toml, "fail_fast = true");
+            }
+            for inner in stages {
+                write_stage(inner, &format!("{path}.stage"), toml);
+            }
+        }
+        Body::Stages(stages) => {
+            for inner in stages {
+                write_stage(inner, &format!("{path}.stage"), toml);
+            }
+        }
+    }
+}
+
+fn write_steps(steps: &[Step], toml: &mut String) {
+    if let [Step::Make(make)] = steps {
+        write_steps(&make.steps, toml);
+        line(
+            toml,
+            "# While `from` is unchanged, `makes` is taken from an earlier build.",
+        );
+        line(toml, &format!("makes = {}", list(&make.makes)));
+        line(toml, &format!("from = {}", list(&make.from)));
+        if !make.tools.is_empty() {
+            line(toml, &format!("tools = {}", list(&make.tools)));
+        }
+        return;
+    }
+    if let [
+        Step::InFolder {
+            folder: Text::Plain(folder),
+            steps,
+        },
+    ] = steps
+    {
+        line(toml, &format!("folder = {}", text(folder)));
+        write_steps(steps, toml);
+        return;
+    }
+    let scripts: Vec<String> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Run {
+                script: Text::Plain(script),
+                ..
+            } => Some(script.clone()),
+            _ => None,
+        })
+        .collect();
+    match scripts.as_slice() {
+        [script] => line(toml, &format!("run = {}", text(script))),
+        scripts => line(toml, &format!("run = {}", list(scripts))),
+    }
+}
+
+fn table<'a>(
+    toml: &mut String,
+    name: &str,
+    entries: impl Iterator<Item = (&'a String, &'a String)>,
+) {
+    for (at, (key, value)) in entries.enumerate() {
+        if at == 0 {
+            line(toml, &format!("\n[{name}]"));
+        }
+        line(toml, &format!("{key} = {}", text(value)));
+    }
+}
+
+fn line(toml: &mut String, text: &str) {
+    toml.push_str(text);
+    toml.push('\n');
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| text(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A TOML string: over several lines between three quotes, else on one.
+fn text(value: &str) -> String {
+    let several = value.trim_end().contains('\n');
+    let mut quoted = String::from(if several { "\"\"\"\n" } else { "\"" });
+    for c in value.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' if several => quoted.push('\n'),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push_str(if several { "\"\"\"" } else { "\"" });
+    quoted
+}
