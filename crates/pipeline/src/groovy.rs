@@ -21,9 +21,12 @@ mod methods;
 mod parser;
 mod value;
 
-pub use ast::{Arg, BinaryOp, Catch, ClosureExpr, Expr, ExprKind, Function, Parameter, Script, Stmt, StmtKind, StringPart};
+pub use ast::{
+    Arg, BinaryOp, Catch, ClosureExpr, Expr, ExprKind, Function, Parameter, Script, Stmt, StmtKind,
+    StringPart,
+};
 pub use error::{Span, SyntaxError};
-pub use interpreter::{Args, Budget, Host, Interpreter, Thrown};
+pub use interpreter::{Args, Budget, Host, Interpreter, Thrown, with_stack};
 pub use parser::parse;
 pub use value::{Closure, Exception, Map, Matcher, Value};
 

@@ -17,6 +17,7 @@ pub mod describe;
 mod engine;
 pub mod error;
 pub mod glob;
+pub mod groovy;
 pub mod junit;
 pub mod persist;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Runs a script's statements and expressions against a host.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,13 @@ pub(super) use operators::{compare, entry, groups, regex};
 /// Implemented by the engine (steps really run) and by the check (nothing runs, but names are known).
 pub trait Host {
     /// A step or another call of a free name: `sh 'make'`, `retry(3) { … }`. `None` where the host knows no such name.
-    fn call(&self, interpreter: &Interpreter<'_>, name: &str, args: Args, span: Span) -> Option<Result<Value, Thrown>>;
+    fn call(
+        &self,
+        interpreter: &Interpreter<'_>,
+        name: &str,
+        args: Args,
+        span: Span,
+    ) -> Option<Result<Value, Thrown>>;
 
     /// A free name that is no variable of the script: `env`, `params`, or a variable of the environment.
     fn name(&self, name: &str) -> Option<Value>;
@@ -56,7 +63,10 @@ pub struct Args {
 impl Args {
     /// The value of a named argument.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.named.iter().find(|(found, _)| found == name).map(|(_, value)| value)
+        self.named
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value)
     }
 
     /// Takes the closure behind the call off.
@@ -91,8 +101,15 @@ pub struct Thrown {
 impl Thrown {
     /// An exception of a Java class.
     pub fn new(class: &str, message: impl Into<String>, span: Span) -> Self {
-        let exception = Arc::new(Exception { class: class.to_owned(), message: Some(message.into()) });
-        Self { exception, span, fatal: false }
+        let exception = Arc::new(Exception {
+            class: class.to_owned(),
+            message: Some(message.into()),
+        });
+        Self {
+            exception,
+            span,
+            fatal: false,
+        }
     }
 
     /// What `error 'message'` and a failing step throw.
@@ -102,12 +119,18 @@ impl Thrown {
 
     /// What no handler stops.
     pub fn fatal(message: impl Into<String>, span: Span) -> Self {
-        Self { fatal: true, ..Self::new("java.lang.Error", message, span) }
+        Self {
+            fatal: true,
+            ..Self::new("java.lang.Error", message, span)
+        }
     }
 
     /// The message for people.
     pub fn message(&self) -> &str {
-        self.exception.message.as_deref().unwrap_or(&self.exception.class)
+        self.exception
+            .message
+            .as_deref()
+            .unwrap_or(&self.exception.class)
     }
 }
 
@@ -118,19 +141,26 @@ pub struct Budget {
     pub steps: u64,
     /// Calls within calls.
     pub depth: usize,
+    /// Expressions and statements within each other, over all calls; [`with_stack`] has room for the default.
+    pub nesting: u32,
     /// Bytes of one text, and items of one list.
     pub length: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { steps: 10_000_000, depth: 96, length: 16 << 20 }
+        Self {
+            steps: 10_000_000,
+            depth: 256,
+            nesting: 4_000,
+            length: 16 << 20,
+        }
     }
 }
 
 /// The names that a piece of code sees.
 #[derive(Debug, Clone)]
-pub struct Scope(Arc<Level>);
+pub(super) struct Scope(Arc<Level>);
 
 #[derive(Debug)]
 struct Level {
@@ -140,7 +170,10 @@ struct Level {
 
 impl Scope {
     fn new(parent: Option<Self>) -> Self {
-        Self(Arc::new(Level { names: Mutex::default(), parent }))
+        Self(Arc::new(Level {
+            names: Mutex::default(),
+            parent,
+        }))
     }
 
     fn define(&self, name: &str, value: Value) {
@@ -187,10 +220,27 @@ pub struct Interpreter<'h> {
     host: &'h dyn Host,
     shared: Arc<Shared>,
     depth: usize,
+    nesting: Cell<u32>,
 }
 
+/// Runs code on a thread with a stack that has room for the parser's and the interpreter's limits. The memory is
+/// only taken as far as it is used.
+pub fn with_stack<T: Send>(code: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("groovy".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, code);
+        let joined = thread.expect("a thread can be started").join();
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// 4,000 nested expressions at up to 8 KiB each in a debug build, with room to spare.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Why a statement did not simply end.
-enum Flow {
+pub(super) enum Flow {
     Return(Value),
     Break,
     Continue,
@@ -203,7 +253,7 @@ impl From<Thrown> for Flow {
     }
 }
 
-type Done<T> = Result<T, Flow>;
+pub(super) type Done<T> = Result<T, Flow>;
 
 impl<'h> Interpreter<'h> {
     /// An interpreter without any names but the host's.
@@ -214,12 +264,22 @@ impl<'h> Interpreter<'h> {
             spent: AtomicU64::new(0),
             budget,
         };
-        Self { host, shared: Arc::new(shared), depth: 0 }
+        Self {
+            host,
+            shared: Arc::new(shared),
+            depth: 0,
+            nesting: Cell::new(0),
+        }
     }
 
     /// The same names and budget with another host: a step's body sees another environment.
     pub fn with_host<'o>(&self, host: &'o dyn Host) -> Interpreter<'o> {
-        Interpreter { host, shared: Arc::clone(&self.shared), depth: self.depth }
+        Interpreter {
+            host,
+            shared: Arc::clone(&self.shared),
+            depth: self.depth,
+            nesting: self.nesting.clone(),
+        }
     }
 
     /// The host.
@@ -281,16 +341,37 @@ impl<'h> Interpreter<'h> {
     fn spend(&self, span: Span) -> Result<(), Thrown> {
         let spent = self.shared.spent.fetch_add(1, Ordering::Relaxed);
         if spent >= self.shared.budget.steps {
-            let message = format!("the script computed for {spent} steps, which is its limit: an endless loop?");
+            let message = format!(
+                "the script computed for {spent} steps, which is its limit: an endless loop?"
+            );
             return Err(Thrown::fatal(message, span));
         }
         Ok(())
     }
 
+    /// Evaluates something nested.
+    fn nested<T>(&self, span: Span, evaluate: impl FnOnce() -> Done<T>) -> Done<T> {
+        self.spend(span)?;
+        let nesting = self.nesting.get();
+        if nesting >= self.shared.budget.nesting {
+            let message = format!(
+                "expressions are nested {nesting} deep, which is the limit: an endless recursion?"
+            );
+            return Err(Thrown::fatal(message, span).into());
+        }
+        self.nesting.set(nesting + 1);
+        let done = evaluate();
+        self.nesting.set(nesting);
+        done
+    }
+
     fn check_length(&self, length: usize, span: Span) -> Result<(), Thrown> {
         let limit = self.shared.budget.length;
         if length > limit {
-            return Err(Thrown::fatal(format!("a value of {length} bytes or items is over the limit of {limit}"), span));
+            return Err(Thrown::fatal(
+                format!("a value of {length} bytes or items is over the limit of {limit}"),
+                span,
+            ));
         }
         Ok(())
     }
@@ -298,13 +379,24 @@ impl<'h> Interpreter<'h> {
     fn deeper(&self, span: Span) -> Result<Self, Thrown> {
         let limit = self.shared.budget.depth;
         if self.depth >= limit {
-            let message = format!("calls are nested {limit} deep, which is the limit: an endless recursion?");
-            return Err(Thrown { fatal: true, ..Thrown::new("java.lang.StackOverflowError", message, span) });
+            let message =
+                format!("calls are nested {limit} deep, which is the limit: an endless recursion?");
+            return Err(Thrown {
+                fatal: true,
+                ..Thrown::new("java.lang.StackOverflowError", message, span)
+            });
         }
-        Ok(Self { host: self.host, shared: Arc::clone(&self.shared), depth: self.depth + 1 })
+        Ok(Self {
+            host: self.host,
+            shared: Arc::clone(&self.shared),
+            depth: self.depth + 1,
+            nesting: self.nesting.clone(),
+        })
     }
 
     fn closure(&self, closure: &Closure, args: Vec<Value>, span: Span) -> Done<Value> {
+        // An empty body costs too, or `10000000000.times { }` would be free.
+        self.spend(span)?;
         let deeper = self.deeper(span)?;
         let scope = Scope::new(Some(closure.scope.clone()));
         deeper.bind_closure(&closure.code, args, &scope, span)?;
@@ -316,7 +408,13 @@ impl<'h> Interpreter<'h> {
         }
     }
 
-    fn bind_closure(&self, code: &ClosureExpr, mut args: Vec<Value>, scope: &Scope, span: Span) -> Done<()> {
+    fn bind_closure(
+        &self,
+        code: &ClosureExpr,
+        mut args: Vec<Value>,
+        scope: &Scope,
+        span: Span,
+    ) -> Done<()> {
         let Some(parameters) = &code.parameters else {
             scope.define("it", args.into_iter().next().unwrap_or_default());
             return Ok(());
@@ -340,7 +438,11 @@ impl<'h> Interpreter<'h> {
         what: &str,
     ) -> Done<()> {
         if args.len() > parameters.len() {
-            let message = format!("{what} takes {} arguments, but {} were given", parameters.len(), args.len());
+            let message = format!(
+                "{what} takes {} arguments, but {} were given",
+                parameters.len(),
+                args.len()
+            );
             return Err(Thrown::new("groovy.lang.MissingMethodException", message, span).into());
         }
         let mut args = args.into_iter();
@@ -361,15 +463,33 @@ impl<'h> Interpreter<'h> {
         let mut positional = Vec::new();
         // Named arguments come as one map, before the others.
         if !args.named.is_empty() {
-            positional.push(Value::map(args.named.into_iter().map(|(name, value)| (name.into(), value))));
+            positional.push(Value::map(
+                args.named
+                    .into_iter()
+                    .map(|(name, value)| (name.into(), value)),
+            ));
         }
         positional.extend(args.positional);
-        let required = function.parameters.iter().filter(|parameter| parameter.default.is_none()).count();
+        let required = function
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.default.is_none())
+            .count();
         if positional.len() < required {
-            let message = format!("`{}` takes {required} arguments, but {} were given", function.name, positional.len());
+            let message = format!(
+                "`{}` takes {required} arguments, but {} were given",
+                function.name,
+                positional.len()
+            );
             return Err(Thrown::new("groovy.lang.MissingMethodException", message, span).into());
         }
-        deeper.bind(&function.parameters, positional, &scope, span, &format!("`{}`", function.name))?;
+        deeper.bind(
+            &function.parameters,
+            positional,
+            &scope,
+            span,
+            &format!("`{}`", function.name),
+        )?;
         match deeper.statements(&function.body, &scope) {
             Err(Flow::Return(value)) => Ok(value),
             Err(Flow::Break | Flow::Continue) => Ok(Value::Null),
@@ -383,7 +503,9 @@ impl<'h> Interpreter<'h> {
             let value = self.expr(&arg.value, scope)?;
             match (&arg.name, value) {
                 (Some((name, _)), value) => values.named.push((name.clone(), value)),
-                (None, Value::List(items)) if arg.spread => values.positional.extend(locked(&items).iter().cloned()),
+                (None, Value::List(items)) if arg.spread => {
+                    values.positional.extend(locked(&items).iter().cloned())
+                }
                 (None, value) => values.positional.push(value),
             }
         }

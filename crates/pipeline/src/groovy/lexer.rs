@@ -34,9 +34,10 @@ pub(super) enum Piece {
 
 /// Longest first, so that the first match is the right one.
 const SYMBOLS: [&str; 60] = [
-    "<=>", "==~", "...", "..<", "**=", "<<=", ">>=", "*.@", "===", "!==", "?.", "*.", ".&", "?:", "->", "=~", "==",
-    "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "%=", "**", "<<", ">>", "..", "?[", "!in", "{", "}",
-    "(", ")", "[", "]", ",", ";", ":", "?", ".", "=", "<", ">", "+", "-", "*", "/", "%", "!", "&", "|", "^", "~", "@",
+    "<=>", "==~", "...", "..<", "**=", "<<=", ">>=", "*.@", "===", "!==", "?.", "*.", ".&", "?:",
+    "->", "=~", "==", "!=", "<=", ">=", "&&", "||", "++", "--", "+=", "-=", "*=", "/=", "%=", "**",
+    "<<", ">>", "..", "?[", "!in", "{", "}", "(", ")", "[", "]", ",", ";", ":", "?", ".", "=", "<",
+    ">", "+", "-", "*", "/", "%", "!", "&", "|", "^", "~", "@",
 ];
 
 /// Braces and interpolations nested deeper than this are refused, so that no text can exhaust the stack.
@@ -44,7 +45,11 @@ const MAX_DEPTH: usize = 100;
 
 /// All tokens of `text`, ended by [`TokenKind::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
-    let mut lexer = Lexer { text, at: 0, depth: 0 };
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        depth: 0,
+    };
     if text.starts_with("#!") {
         lexer.at = text.find('\n').unwrap_or(text.len());
     } else if text.starts_with('\u{feff}') {
@@ -78,7 +83,10 @@ impl Lexer<'_> {
     fn until(&mut self, opened: Option<Span>) -> Result<Vec<Token>, SyntaxError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(SyntaxError::new(Span::new(self.at, self.at), "strings are nested too deeply"));
+            return Err(SyntaxError::new(
+                Span::new(self.at, self.at),
+                "strings are nested too deeply",
+            ));
         }
         let mut tokens: Vec<Token> = Vec::new();
         let mut braces = 0_usize;
@@ -103,7 +111,12 @@ impl Lexer<'_> {
                 _ => {}
             }
             let end = kind == TokenKind::End;
-            tokens.push(Token { kind, span: Span::new(start, self.at), newline_before, space_before });
+            tokens.push(Token {
+                kind,
+                span: Span::new(start, self.at),
+                newline_before,
+                space_before,
+            });
             if end {
                 self.depth -= 1;
                 return Ok(tokens);
@@ -122,7 +135,10 @@ impl Lexer<'_> {
             } else if rest.starts_with("/*") {
                 let Some(length) = rest.find("*/") else {
                     let span = Span::new(self.at, self.at + 2);
-                    return Err(SyntaxError::new(span, "the comment is never closed: expected `*/`"));
+                    return Err(SyntaxError::new(
+                        span,
+                        "the comment is never closed: expected `*/`",
+                    ));
                 };
                 newline |= rest[..length].contains('\n');
                 self.at += length + 2;
@@ -142,7 +158,12 @@ impl Lexer<'_> {
         Ok((newline, self.at > start))
     }
 
-    fn token(&mut self, first: char, before: Option<&Token>, space: bool) -> Result<TokenKind, SyntaxError> {
+    fn token(
+        &mut self,
+        first: char,
+        before: Option<&Token>,
+        space: bool,
+    ) -> Result<TokenKind, SyntaxError> {
         if first.is_alphabetic() || first == '_' || first == '$' {
             return Ok(TokenKind::Word(self.word()));
         }
@@ -151,7 +172,8 @@ impl Lexer<'_> {
         }
         let rest = self.rest();
         if rest.starts_with("'''") || rest.starts_with("\"\"\"") {
-            return self.quoted(&rest[..3].to_owned());
+            let quote = if first == '\'' { "'''" } else { "\"\"\"" };
+            return self.quoted(quote);
         }
         if first == '\'' || first == '"' {
             return self.quoted(&first.to_string());
@@ -173,12 +195,17 @@ impl Lexer<'_> {
             }
         }
         let span = Span::new(self.at, self.at + first.len_utf8());
-        Err(SyntaxError::new(span, format!("found the character `{first}`, which begins nothing in Groovy")))
+        Err(SyntaxError::new(
+            span,
+            format!("found the character `{first}`, which begins nothing in Groovy"),
+        ))
     }
 
     fn word(&mut self) -> String {
         let rest = self.rest();
-        let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+            .unwrap_or(rest.len());
         let word = rest[..length].to_owned();
         self.at += length;
         word
@@ -188,7 +215,9 @@ impl Lexer<'_> {
         let start = self.at;
         let rest = self.rest();
         if rest.starts_with("0x") || rest.starts_with("0X") {
-            let length = rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2);
+            let length = rest[2..]
+                .find(|c: char| !c.is_ascii_hexdigit())
+                .unwrap_or(rest.len() - 2);
             let digits = rest[2..2 + length].to_owned();
             self.at += 2 + length;
             let span = Span::new(start, self.at);
@@ -198,14 +227,18 @@ impl Lexer<'_> {
         }
         let bytes = rest.as_bytes();
         let digits = |mut at: usize| {
-            while bytes.get(at).is_some_and(|b| b.is_ascii_digit() || *b == b'_') {
+            while bytes
+                .get(at)
+                .is_some_and(|b| b.is_ascii_digit() || *b == b'_')
+            {
                 at += 1;
             }
             at
         };
         let mut length = digits(0);
         let mut decimal = false;
-        if bytes.get(length) == Some(&b'.') && bytes.get(length + 1).is_some_and(u8::is_ascii_digit) {
+        if bytes.get(length) == Some(&b'.') && bytes.get(length + 1).is_some_and(u8::is_ascii_digit)
+        {
             decimal = true;
             length = digits(length + 1);
         }
@@ -218,7 +251,9 @@ impl Lexer<'_> {
             self.bump();
         }
         if decimal {
-            let value = number.parse().map_err(|_| SyntaxError::new(span, "the number cannot be read"))?;
+            let value = number
+                .parse()
+                .map_err(|_| SyntaxError::new(span, "the number cannot be read"))?;
             return Ok(TokenKind::Decimal(value));
         }
         number
@@ -238,7 +273,12 @@ impl Lexer<'_> {
                 matches!(word.as_str(), "return" | "in" | "case" | "assert" | "throw")
                     || (space && !rest.starts_with([' ', '=']) && line.contains('/'))
             }
-            Some(TokenKind::Int(_) | TokenKind::Decimal(_) | TokenKind::Text(_) | TokenKind::Interpolated(_)) => false,
+            Some(
+                TokenKind::Int(_)
+                | TokenKind::Decimal(_)
+                | TokenKind::Text(_)
+                | TokenKind::Interpolated(_),
+            ) => false,
             Some(TokenKind::Symbol(symbol)) => !matches!(*symbol, ")" | "]" | "}" | "++" | "--"),
             Some(TokenKind::End) => true,
         }
@@ -257,7 +297,9 @@ impl Lexer<'_> {
                 break;
             }
             let place = self.at;
-            let Some(c) = self.bump() else { return Err(unclosed(start, quote)) };
+            let Some(c) = self.bump() else {
+                return Err(unclosed(start, quote));
+            };
             match c {
                 '\n' if quote.len() == 1 && !slashy => return Err(unclosed(start, quote)),
                 '\r' if self.peek() == Some('\n') => {}
@@ -305,10 +347,16 @@ impl Lexer<'_> {
                 self.bump();
             }
             Some('u') => {
-                let code = self.rest().get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                let code = self
+                    .rest()
+                    .get(..4)
+                    .and_then(|digits| u32::from_str_radix(digits, 16).ok());
                 let Some(c) = code.and_then(char::from_u32) else {
                     let span = Span::new(place, self.at);
-                    return Err(SyntaxError::new(span, "`\\u` must be followed by four hexadecimal digits"));
+                    return Err(SyntaxError::new(
+                        span,
+                        "`\\u` must be followed by four hexadecimal digits",
+                    ));
                 };
                 self.at += 4;
                 text.push(c);
@@ -316,8 +364,11 @@ impl Lexer<'_> {
             other => {
                 let span = Span::new(place, self.at);
                 let found = other.map_or_else(|| "the end".to_owned(), |c| format!("`\\{c}`"));
-                return Err(SyntaxError::new(span, format!("found {found}, which is no escape in a Groovy string"))
-                    .hint("Double the backslash (`\\\\`), or use a slashy string: /…/."));
+                return Err(SyntaxError::new(
+                    span,
+                    format!("found {found}, which is no escape in a Groovy string"),
+                )
+                .hint("Double the backslash (`\\\\`), or use a slashy string: /…/."));
             }
         }
         Ok(())
@@ -335,17 +386,30 @@ impl Lexer<'_> {
         let mut tokens = Vec::new();
         let mut push = |kind, start, end| {
             let span = Span::new(start, end);
-            tokens.push(Token { kind, span, newline_before: false, space_before: false });
+            tokens.push(Token {
+                kind,
+                span,
+                newline_before: false,
+                space_before: false,
+            });
         };
         loop {
             let start = self.at;
             let rest = self.rest();
             // A `$` ends the name here: `$a$b` are two.
-            let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-            push(TokenKind::Word(rest[..length].to_owned()), start, start + length);
+            let length = rest
+                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len());
+            push(
+                TokenKind::Word(rest[..length].to_owned()),
+                start,
+                start + length,
+            );
             self.at += length;
             let mut next = self.rest().chars();
-            if next.next() != Some('.') || !next.next().is_some_and(|c| c.is_alphabetic() || c == '_') {
+            if next.next() != Some('.')
+                || !next.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+            {
                 break;
             }
             push(TokenKind::Symbol("."), self.at, self.at + 1);
@@ -357,9 +421,14 @@ impl Lexer<'_> {
 }
 
 fn unclosed(start: usize, quote: &str) -> SyntaxError {
-    let error = SyntaxError::new(Span::new(start, start + quote.len()), format!("the string is never closed: expected `{quote}`"));
+    let error = SyntaxError::new(
+        Span::new(start, start + quote.len()),
+        format!("the string is never closed: expected `{quote}`"),
+    );
     match quote {
-        "'" | "\"" => error.hint("A string over several lines stands in triple quotes: \"\"\" … \"\"\" or ''' … '''."),
+        "'" | "\"" => error.hint(
+            "A string over several lines stands in triple quotes: \"\"\" … \"\"\" or ''' … '''.",
+        ),
         _ => error,
     }
 }

@@ -10,8 +10,18 @@ mod texts;
 type Called = Option<Result<Value, Thrown>>;
 
 /// Calls a method of a value; `None` where the value's class has none of that name.
-pub(super) fn call(interpreter: &Interpreter<'_>, object: &Value, name: &str, args: &Args, span: Span) -> Called {
-    let call = Call { interpreter, args, span };
+pub(super) fn call(
+    interpreter: &Interpreter<'_>,
+    object: &Value,
+    name: &str,
+    args: &Args,
+    span: Span,
+) -> Called {
+    let call = Call {
+        interpreter,
+        args,
+        span,
+    };
     let own = match object {
         Value::Text(text) => texts::text(&call, text, name),
         Value::List(items) => collections::list(&call, items, name),
@@ -19,9 +29,10 @@ pub(super) fn call(interpreter: &Interpreter<'_>, object: &Value, name: &str, ar
         Value::Int(_) | Value::Decimal(_) => number(&call, object, name),
         Value::Matcher(matcher) => texts::matcher(&call, matcher, name),
         Value::Exception(exception) => match name {
-            "getMessage" | "getLocalizedMessage" => {
-                Some(Ok(exception.message.clone().map_or(Value::Null, Value::from)))
-            }
+            "getMessage" | "getLocalizedMessage" => Some(Ok(exception
+                .message
+                .clone()
+                .map_or(Value::Null, Value::from))),
             "printStackTrace" | "getCause" | "getStackTrace" => Some(Ok(Value::Null)),
             _ => None,
         },
@@ -56,10 +67,17 @@ impl Call<'_, '_> {
     /// An index argument, which must lie in `0..=length`.
     fn place_arg(&self, at: usize, length: usize) -> Result<usize, Thrown> {
         let given = self.int_arg(at).unwrap_or(-1);
-        usize::try_from(given).ok().filter(|place| *place <= length).ok_or_else(|| {
-            let message = format!("the index {given} is outside 0..{length}");
-            Thrown::new("java.lang.StringIndexOutOfBoundsException", message, self.span)
-        })
+        usize::try_from(given)
+            .ok()
+            .filter(|place| *place <= length)
+            .ok_or_else(|| {
+                let message = format!("the index {given} is outside 0..{length}");
+                Thrown::new(
+                    "java.lang.StringIndexOutOfBoundsException",
+                    message,
+                    self.span,
+                )
+            })
     }
 
     fn closure_arg(&self) -> Option<&Closure> {
@@ -103,7 +121,9 @@ fn any(call: &Call<'_, '_>, object: &Value, name: &str) -> Called {
             object.clone()
         }
         "getClass" | "metaClass" | "class" | "invokeMethod" | "execute" => {
-            let message = format!("`{name}` is not allowed in a pipeline here: it reaches what lies outside the script");
+            let message = format!(
+                "`{name}` is not allowed in a pipeline here: it reaches what lies outside the script"
+            );
             return Some(Err(Thrown::new(
                 "org.jenkinsci.plugins.scriptsecurity.sandbox.RejectedAccessException",
                 message,
@@ -114,7 +134,10 @@ fn any(call: &Call<'_, '_>, object: &Value, name: &str) -> Called {
     }))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "toInteger cuts, as in Java")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "toInteger cuts, as in Java"
+)]
 fn number(call: &Call<'_, '_>, object: &Value, name: &str) -> Called {
     let decimal = object.as_decimal()?;
     Some(Ok(match (name, object) {
@@ -130,12 +153,18 @@ fn number(call: &Call<'_, '_>, object: &Value, name: &str) -> Called {
             }
             None => Value::Int(decimal.round() as i64),
         },
-        ("intdiv", Value::Int(number)) => match call.int_arg(0).and_then(|by| number.checked_div(by)) {
-            Some(quotient) => Value::Int(quotient),
-            None => {
-                return Some(Err(Thrown::new("java.lang.ArithmeticException", "division by zero", call.span)));
+        ("intdiv", Value::Int(number)) => {
+            match call.int_arg(0).and_then(|by| number.checked_div(by)) {
+                Some(quotient) => Value::Int(quotient),
+                None => {
+                    return Some(Err(Thrown::new(
+                        "java.lang.ArithmeticException",
+                        "division by zero",
+                        call.span,
+                    )));
+                }
             }
-        },
+        }
         ("times", Value::Int(number)) => {
             let closure = call.closure_arg()?;
             for turn in 0..*number {

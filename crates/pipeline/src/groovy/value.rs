@@ -18,17 +18,27 @@ pub struct Map {
 impl Map {
     /// The value of a key.
     pub fn get(&self, key: &Value) -> Option<&Value> {
-        self.entries.iter().find(|(found, _)| found.equals(key)).map(|(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(found, _)| found.equals(key))
+            .map(|(_, value)| value)
     }
 
     /// The value of a text key.
     pub fn get_text(&self, key: &str) -> Option<&Value> {
-        self.entries.iter().find(|(found, _)| matches!(found, Value::Text(text) if **text == *key)).map(|(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(found, _)| matches!(found, Value::Text(text) if **text == *key))
+            .map(|(_, value)| value)
     }
 
     /// Sets a key's value; gives back the old one.
     pub fn insert(&mut self, key: Value, value: Value) -> Option<Value> {
-        match self.entries.iter_mut().find(|(found, _)| found.equals(&key)) {
+        match self
+            .entries
+            .iter_mut()
+            .find(|(found, _)| found.equals(&key))
+        {
             Some((_, old)) => Some(std::mem::replace(old, value)),
             None => {
                 self.entries.push((key, value));
@@ -39,7 +49,10 @@ impl Map {
 
     /// Removes a key; gives back its value.
     pub fn remove(&mut self, key: &Value) -> Option<Value> {
-        let at = self.entries.iter().position(|(found, _)| found.equals(key))?;
+        let at = self
+            .entries
+            .iter()
+            .position(|(found, _)| found.equals(key))?;
         Some(self.entries.remove(at).1)
     }
 
@@ -174,15 +187,18 @@ impl Value {
             (Self::Null, Self::Null) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Int(a), Self::Int(b)) => a == b,
-            #[expect(clippy::float_cmp, reason = "Groovy compares decimals exactly")]
-            (Self::Int(_) | Self::Decimal(_), Self::Int(_) | Self::Decimal(_)) => self.as_decimal() == other.as_decimal(),
+            (Self::Int(_) | Self::Decimal(_), Self::Int(_) | Self::Decimal(_)) => {
+                self.as_decimal() == other.as_decimal()
+            }
             (Self::Text(a), Self::Text(b)) => a == b,
             (Self::List(a), Self::List(b)) => {
                 if Arc::ptr_eq(a, b) {
                     return true;
                 }
                 let (a, b) = (locked(a).clone(), locked(b).clone());
-                depth > 0 && a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.equals_within(b, depth - 1))
+                depth > 0
+                    && a.len() == b.len()
+                    && a.iter().zip(&b).all(|(a, b)| a.equals_within(b, depth - 1))
             }
             (Self::Map(a), Self::Map(b)) => {
                 if Arc::ptr_eq(a, b) {
@@ -191,7 +207,10 @@ impl Value {
                 let (a, b) = (locked(a).clone(), locked(b).clone());
                 depth > 0
                     && a.len() == b.len()
-                    && a.iter().all(|(key, value)| b.get(key).is_some_and(|found| found.equals_within(value, depth - 1)))
+                    && a.iter().all(|(key, value)| {
+                        b.get(key)
+                            .is_some_and(|found| found.equals_within(value, depth - 1))
+                    })
             }
             (Self::Closure(a), Self::Closure(b)) => Arc::ptr_eq(a, b),
             (Self::Exception(a), Self::Exception(b)) => a == b,
@@ -203,7 +222,10 @@ impl Value {
     /// The number as a decimal, where it is one.
     pub fn as_decimal(&self) -> Option<f64> {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "as Java widens a long to a double")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "as Java widens a long to a double"
+            )]
             Self::Int(value) => Some(*value as f64),
             Self::Decimal(value) => Some(*value),
             _ => None,
@@ -244,7 +266,9 @@ impl Value {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => _ = write!(out, "{value}"),
             Self::Int(value) => _ = write!(out, "{value}"),
-            Self::Decimal(value) if value.fract() == 0.0 && value.abs() < 1e15 => _ = write!(out, "{value:.1}"),
+            Self::Decimal(value) if value.fract() == 0.0 && value.abs() < 1e15 => {
+                _ = write!(out, "{value:.1}")
+            }
             Self::Decimal(value) => _ = write!(out, "{value}"),
             Self::Text(text) => out.push_str(text),
             Self::List(items) => {

@@ -9,7 +9,10 @@ use super::{Args, Done, Interpreter, Scope, Thrown, Value};
 
 impl Interpreter<'_> {
     pub(super) fn expr(&self, expr: &Expr, scope: &Scope) -> Done<Value> {
-        self.spend(expr.span)?;
+        self.nested(expr.span, || self.expr_kind(expr, scope))
+    }
+
+    fn expr_kind(&self, expr: &Expr, scope: &Scope) -> Done<Value> {
         match &expr.kind {
             ExprKind::Null => Ok(Value::Null),
             ExprKind::Bool(value) => Ok(Value::Bool(*value)),
@@ -18,7 +21,10 @@ impl Interpreter<'_> {
             ExprKind::Text(text) => Ok(Value::text(text.as_str())),
             ExprKind::Interpolated(parts) => self.interpolate(parts, scope, expr.span),
             ExprKind::List(items) => {
-                let items = items.iter().map(|item| self.expr(item, scope)).collect::<Done<Vec<_>>>()?;
+                let items = items
+                    .iter()
+                    .map(|item| self.expr(item, scope))
+                    .collect::<Done<Vec<_>>>()?;
                 Ok(Value::list(items))
             }
             ExprKind::Map(entries) => {
@@ -28,12 +34,21 @@ impl Interpreter<'_> {
                     .collect::<Done<Vec<_>>>()?;
                 Ok(Value::map(entries))
             }
-            ExprKind::Range { from, to, inclusive } => {
+            ExprKind::Range {
+                from,
+                to,
+                inclusive,
+            } => {
                 let (from, to) = (self.expr(from, scope)?, self.expr(to, scope)?);
                 self.range(&from, &to, *inclusive, expr.span)
             }
             ExprKind::Name(name) => self.name(name, scope, expr.span),
-            ExprKind::Property { object, name, safe, spread } => {
+            ExprKind::Property {
+                object,
+                name,
+                safe,
+                spread,
+            } => {
                 let object = self.expr(object, scope)?;
                 if *safe && matches!(object, Value::Null) {
                     return Ok(Value::Null);
@@ -41,8 +56,10 @@ impl Interpreter<'_> {
                 let name = self.expr(name, scope)?.to_text();
                 if *spread {
                     let items = self.items(&object, expr.span)?;
-                    let taken: Done<Vec<_>> =
-                        items.iter().map(|item| self.property(item, &name, expr.span)).collect();
+                    let taken: Done<Vec<_>> = items
+                        .iter()
+                        .map(|item| self.property(item, &name, expr.span))
+                        .collect();
                     return Ok(Value::list(taken?));
                 }
                 self.property(&object, &name, expr.span)
@@ -52,9 +69,21 @@ impl Interpreter<'_> {
                 let index = self.expr(index, scope)?;
                 self.index(&object, &index, expr.span)
             }
-            ExprKind::Call { object, name, name_span, args, safe, spread } => {
-                self.call_expr(object.as_deref(), name, *name_span, args, (*safe, *spread), scope)
-            }
+            ExprKind::Call {
+                object,
+                name,
+                name_span,
+                args,
+                safe,
+                spread,
+            } => self.call_expr(
+                object.as_deref(),
+                name,
+                *name_span,
+                args,
+                (*safe, *spread),
+                scope,
+            ),
             ExprKind::Invoke { callee, args } => {
                 let callee = self.expr(callee, scope)?;
                 let args = self.args(args, scope)?;
@@ -70,14 +99,28 @@ impl Interpreter<'_> {
                 Value::Decimal(value) => Ok(Value::Decimal(-value)),
                 other => Err(missing_method("negative", &other, expr.span).into()),
             },
-            ExprKind::Binary { op, left, right } => self.binary_expr(*op, left, right, scope, expr.span),
-            ExprKind::Ternary { condition, then, otherwise } => {
-                let taken = if self.expr(condition, scope)?.is_true() { then } else { otherwise };
+            ExprKind::Binary { op, left, right } => {
+                self.binary_expr(*op, left, right, scope, expr.span)
+            }
+            ExprKind::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let taken = if self.expr(condition, scope)?.is_true() {
+                    then
+                } else {
+                    otherwise
+                };
                 self.expr(taken, scope)
             }
             ExprKind::Elvis { value, otherwise } => {
                 let value = self.expr(value, scope)?;
-                if value.is_true() { Ok(value) } else { self.expr(otherwise, scope) }
+                if value.is_true() {
+                    Ok(value)
+                } else {
+                    self.expr(otherwise, scope)
+                }
             }
             ExprKind::Assign { target, op, value } => {
                 let mut value = self.expr(value, scope)?;
@@ -88,7 +131,11 @@ impl Interpreter<'_> {
                 self.assign(target, value.clone(), scope)?;
                 Ok(value)
             }
-            ExprKind::Step { target, by, postfix } => {
+            ExprKind::Step {
+                target,
+                by,
+                postfix,
+            } => {
                 let old = self.expr(target, scope)?;
                 let new = match &old {
                     Value::Int(number) => Value::Int(number.wrapping_add(*by)),
@@ -99,9 +146,10 @@ impl Interpreter<'_> {
                 self.assign(target, new.clone(), scope)?;
                 Ok(if *postfix { old } else { new })
             }
-            ExprKind::Closure(code) => {
-                Ok(Value::Closure(Arc::new(Closure { code: Arc::clone(code), scope: scope.clone() })))
-            }
+            ExprKind::Closure(code) => Ok(Value::Closure(Arc::new(Closure {
+                code: Arc::clone(code),
+                scope: scope.clone(),
+            }))),
             ExprKind::Cast { value, class } => {
                 let value = self.expr(value, scope)?;
                 self.cast(value, class, expr.span)
@@ -120,7 +168,9 @@ impl Interpreter<'_> {
                 StringPart::Text(part) => text.push_str(part),
                 StringPart::Expr(expr) => match self.expr(expr, scope)? {
                     // `"${-> x}"` is computed when the text is made, which is now.
-                    Value::Closure(closure) => text.push_str(&self.closure(&closure, Vec::new(), span)?.to_text()),
+                    Value::Closure(closure) => {
+                        text.push_str(&self.closure(&closure, Vec::new(), span)?.to_text())
+                    }
                     value => text.push_str(&value.to_text()),
                 },
             }
@@ -155,14 +205,21 @@ impl Interpreter<'_> {
                 None => Err(missing_property(name, host, span).into()),
             },
             Value::Exception(exception) => Ok(match name {
-                "message" | "localizedMessage" => exception.message.clone().map_or(Value::Null, Value::from),
+                "message" | "localizedMessage" => {
+                    exception.message.clone().map_or(Value::Null, Value::from)
+                }
                 "class" => exception.class.clone().into(),
                 _ => return Err(missing_property(name, &exception.class, span).into()),
             }),
             // A property of a list is taken of each item, as Groovy does.
-            Value::List(items) if !matches!(name, "size" | "length" | "empty" | "first" | "last") => {
+            Value::List(items)
+                if !matches!(name, "size" | "length" | "empty" | "first" | "last") =>
+            {
                 let items = locked(items).clone();
-                let taken: Done<Vec<_>> = items.iter().map(|item| self.property(item, name, span)).collect();
+                let taken: Done<Vec<_>> = items
+                    .iter()
+                    .map(|item| self.property(item, name, span))
+                    .collect();
                 Ok(Value::list(taken?))
             }
             Value::Null => Err(null_pointer(&format!("property '{name}'"), span).into()),
@@ -200,8 +257,10 @@ impl Interpreter<'_> {
         let args = self.args(args, scope)?;
         if spread {
             let items = self.items(&object, span)?;
-            let called: Done<Vec<_>> =
-                items.iter().map(|item| self.method(item, name, args.clone(), span)).collect();
+            let called: Done<Vec<_>> = items
+                .iter()
+                .map(|item| self.method(item, name, args.clone(), span))
+                .collect();
             return Ok(Value::list(called?));
         }
         self.method(&object, name, args, span)
@@ -227,7 +286,7 @@ impl Interpreter<'_> {
     }
 
     /// Calls a method of a value.
-    pub(in super::super) fn method(&self, object: &Value, name: &str, args: Args, span: Span) -> Done<Value> {
+    fn method(&self, object: &Value, name: &str, args: Args, span: Span) -> Done<Value> {
         match object {
             Value::Null => return Err(null_pointer(&format!("method '{name}'"), span).into()),
             Value::Host(host) => {
@@ -266,7 +325,11 @@ impl Interpreter<'_> {
         if simple.ends_with("Exception") || simple.ends_with("Error") {
             let class = match simple {
                 "AbortException" => "hudson.AbortException".to_owned(),
-                "Exception" | "RuntimeException" | "IllegalStateException" | "IllegalArgumentException" | "Error" => {
+                "Exception"
+                | "RuntimeException"
+                | "IllegalStateException"
+                | "IllegalArgumentException"
+                | "Error" => {
                     format!("java.lang.{simple}")
                 }
                 _ => class.to_owned(),
@@ -275,10 +338,13 @@ impl Interpreter<'_> {
             return Ok(Value::Exception(Arc::new(Exception { class, message })));
         }
         match (simple, args.positional.as_slice()) {
-            ("ArrayList" | "LinkedList" | "HashSet" | "LinkedHashSet" | "TreeSet", []) => Ok(Value::list([])),
-            ("ArrayList" | "LinkedList" | "HashSet" | "LinkedHashSet" | "TreeSet", [Value::List(items)]) => {
-                Ok(Value::list(locked(items).clone()))
+            ("ArrayList" | "LinkedList" | "HashSet" | "LinkedHashSet" | "TreeSet", []) => {
+                Ok(Value::list([]))
             }
+            (
+                "ArrayList" | "LinkedList" | "HashSet" | "LinkedHashSet" | "TreeSet",
+                [Value::List(items)],
+            ) => Ok(Value::list(locked(items).clone())),
             ("HashMap" | "LinkedHashMap" | "TreeMap", []) => Ok(Value::map([])),
             ("String" | "StringBuilder" | "StringBuffer", []) => Ok("".into()),
             ("String" | "StringBuilder" | "StringBuffer" | "File", [value]) if simple != "File" => {
@@ -289,7 +355,12 @@ impl Interpreter<'_> {
                 let message = format!(
                     "`new {class}` is not allowed in a pipeline here: it reaches what lies outside the script; use a step instead"
                 );
-                Err(Thrown::new("org.jenkinsci.plugins.scriptsecurity.sandbox.RejectedAccessException", message, span).into())
+                Err(Thrown::new(
+                    "org.jenkinsci.plugins.scriptsecurity.sandbox.RejectedAccessException",
+                    message,
+                    span,
+                )
+                .into())
             }
         }
     }
@@ -302,7 +373,9 @@ impl Interpreter<'_> {
                 }
                 Ok(())
             }
-            ExprKind::Property { object, name, safe, .. } => {
+            ExprKind::Property {
+                object, name, safe, ..
+            } => {
                 let object = self.expr(object, scope)?;
                 let name = self.expr(name, scope)?.to_text();
                 match object {
@@ -311,11 +384,18 @@ impl Interpreter<'_> {
                         Ok(())
                     }
                     Value::Host(host) => {
-                        self.host.set_property(&host, &name, value).map_err(|thrown| Thrown { span: target.span, ..thrown })?;
+                        self.host
+                            .set_property(&host, &name, value)
+                            .map_err(|thrown| Thrown {
+                                span: target.span,
+                                ..thrown
+                            })?;
                         Ok(())
                     }
                     Value::Null if *safe => Ok(()),
-                    Value::Null => Err(null_pointer(&format!("property '{name}'"), target.span).into()),
+                    Value::Null => {
+                        Err(null_pointer(&format!("property '{name}'"), target.span).into())
+                    }
                     other => Err(missing_property(&name, other.class(), target.span).into()),
                 }
             }
@@ -339,16 +419,27 @@ impl Interpreter<'_> {
 }
 
 fn missing_property(name: &str, class: &str, span: Span) -> Thrown {
-    Thrown::new("groovy.lang.MissingPropertyException", format!("no such property: {name} for class: {class}"), span)
+    Thrown::new(
+        "groovy.lang.MissingPropertyException",
+        format!("no such property: {name} for class: {class}"),
+        span,
+    )
 }
 
 pub(super) fn missing_method(name: &str, object: &Value, span: Span) -> Thrown {
-    let message = format!("a value of class {} has no method `{name}` that a pipeline may call", object.class());
+    let message = format!(
+        "a value of class {} has no method `{name}` that a pipeline may call",
+        object.class()
+    );
     Thrown::new("groovy.lang.MissingMethodException", message, span)
 }
 
 fn null_pointer(what: &str, span: Span) -> Thrown {
-    Thrown::new("java.lang.NullPointerException", format!("cannot get {what} on null object"), span)
+    Thrown::new(
+        "java.lang.NullPointerException",
+        format!("cannot get {what} on null object"),
+        span,
+    )
 }
 
 fn is_instance(value: &Value, class: &str) -> bool {
@@ -359,12 +450,17 @@ fn is_instance(value: &Value, class: &str) -> bool {
         Value::Int(_) => matches!(simple, "Integer" | "Long" | "Number" | "Object"),
         Value::Decimal(_) => matches!(simple, "BigDecimal" | "Double" | "Number" | "Object"),
         Value::Text(_) => matches!(simple, "String" | "GString" | "CharSequence" | "Object"),
-        Value::List(_) => matches!(simple, "List" | "ArrayList" | "Collection" | "Iterable" | "Set" | "Object"),
+        Value::List(_) => matches!(
+            simple,
+            "List" | "ArrayList" | "Collection" | "Iterable" | "Set" | "Object"
+        ),
         Value::Map(_) => matches!(simple, "Map" | "HashMap" | "LinkedHashMap" | "Object"),
         Value::Closure(_) => matches!(simple, "Closure" | "Object"),
         Value::Exception(exception) => {
             let thrown = exception.class.rsplit('.').next().unwrap_or_default();
-            matches!(simple, "Object" | "Throwable") || simple == thrown || (simple == "Exception" && !thrown.ends_with("Error"))
+            matches!(simple, "Object" | "Throwable")
+                || simple == thrown
+                || (simple == "Exception" && !thrown.ends_with("Error"))
         }
         Value::Matcher(_) => matches!(simple, "Matcher" | "Object"),
         Value::Host(_) => simple == "Object",

@@ -10,25 +10,42 @@ use super::expressions::missing_method;
 use super::{Done, Interpreter, Scope, Thrown, Value};
 
 impl Interpreter<'_> {
-    pub(super) fn binary_expr(&self, op: BinaryOp, left: &Expr, right: &Expr, scope: &Scope, span: Span) -> Done<Value> {
+    pub(super) fn binary_expr(
+        &self,
+        op: BinaryOp,
+        left: &Expr,
+        right: &Expr,
+        scope: &Scope,
+        span: Span,
+    ) -> Done<Value> {
         let left = self.expr(left, scope)?;
         // The right side of `&&` and `||` is evaluated only where it decides.
         match op {
             BinaryOp::And if !left.is_true() => return Ok(Value::Bool(false)),
             BinaryOp::Or if left.is_true() => return Ok(Value::Bool(true)),
-            BinaryOp::And | BinaryOp::Or => return Ok(Value::Bool(self.expr(right, scope)?.is_true())),
+            BinaryOp::And | BinaryOp::Or => {
+                return Ok(Value::Bool(self.expr(right, scope)?.is_true()));
+            }
             _ => {}
         }
         let right = self.expr(right, scope)?;
         self.operate(op, &left, &right, span)
     }
 
-    pub(super) fn operate(&self, op: BinaryOp, left: &Value, right: &Value, span: Span) -> Done<Value> {
+    pub(super) fn operate(
+        &self,
+        op: BinaryOp,
+        left: &Value,
+        right: &Value,
+        span: Span,
+    ) -> Done<Value> {
         Ok(match op {
             BinaryOp::Add => self.add(left, right, span)?,
             BinaryOp::Subtract => self.subtract(left, right, span)?,
             BinaryOp::Multiply => self.multiply(left, right, span)?,
-            BinaryOp::Divide | BinaryOp::Modulo | BinaryOp::Power => arithmetic(op, left, right, span)?,
+            BinaryOp::Divide | BinaryOp::Modulo | BinaryOp::Power => {
+                arithmetic(op, left, right, span)?
+            }
             BinaryOp::ShiftLeft => match left {
                 Value::List(items) => {
                     let mut items = locked(items);
@@ -113,7 +130,11 @@ impl Interpreter<'_> {
                     other => vec![other.clone()],
                 };
                 let items = locked(items).clone();
-                Value::list(items.into_iter().filter(|item| !gone.iter().any(|gone| gone.equals(item))))
+                Value::list(
+                    items
+                        .into_iter()
+                        .filter(|item| !gone.iter().any(|gone| gone.equals(item))),
+                )
             }
             _ => arithmetic(BinaryOp::Subtract, left, right, span)?,
         })
@@ -135,7 +156,10 @@ impl Interpreter<'_> {
             Value::Null => false,
             Value::Map(map) => locked(map).get(item).is_some(),
             Value::Text(text) => text.contains(&item.to_text()),
-            other => self.items(other, span)?.iter().any(|found| found.equals(item)),
+            other => self
+                .items(other, span)?
+                .iter()
+                .any(|found| found.equals(item)),
         })
     }
 
@@ -144,25 +168,48 @@ impl Interpreter<'_> {
         Ok(match value {
             Value::Null => Vec::new(),
             Value::List(items) => locked(items).clone(),
-            Value::Map(map) => locked(map).iter().map(|(key, value)| entry(key, value)).collect(),
+            Value::Map(map) => locked(map)
+                .iter()
+                .map(|(key, value)| entry(key, value))
+                .collect(),
             Value::Text(text) => text.chars().map(|c| Value::from(c.to_string())).collect(),
-            Value::Matcher(matcher) => (0..matcher.found.len()).map(|at| groups(matcher, at)).collect(),
+            Value::Matcher(matcher) => (0..matcher.found.len())
+                .map(|at| groups(matcher, at))
+                .collect(),
             other => return Err(missing_method("iterator", other, span)),
         })
     }
 
-    pub(super) fn range(&self, from: &Value, to: &Value, inclusive: bool, span: Span) -> Done<Value> {
+    pub(super) fn range(
+        &self,
+        from: &Value,
+        to: &Value,
+        inclusive: bool,
+        span: Span,
+    ) -> Done<Value> {
         let (Value::Int(from), Value::Int(to)) = (from, to) else {
             let (from, to) = (from.to_text(), to.to_text());
             let (mut a, mut b) = (from.chars(), to.chars());
-            if let (Some(first), Some(last), None, None) = (a.next(), b.next(), a.next(), b.next()) {
-                return Ok(Value::list((first..=last).map(|c| Value::from(c.to_string()))));
+            if let (Some(first), Some(last), None, None) = (a.next(), b.next(), a.next(), b.next())
+            {
+                return Ok(Value::list(
+                    (first..=last).map(|c| Value::from(c.to_string())),
+                ));
             }
-            return Err(Thrown::new("java.lang.IllegalArgumentException", "a range needs whole numbers", span).into());
+            return Err(Thrown::new(
+                "java.lang.IllegalArgumentException",
+                "a range needs whole numbers",
+                span,
+            )
+            .into());
         };
         let length = usize::try_from(from.abs_diff(*to)).unwrap_or(usize::MAX);
         self.check_length(length.saturating_mul(16), span)?;
-        let mut items: Vec<_> = if from <= to { (*from..=*to).collect() } else { (*to..=*from).rev().collect() };
+        let mut items: Vec<_> = if from <= to {
+            (*from..=*to).collect()
+        } else {
+            (*to..=*from).rev().collect()
+        };
         if !inclusive {
             items.pop();
         }
@@ -176,7 +223,10 @@ impl Interpreter<'_> {
         };
         if let (Value::List(_) | Value::Text(_), Value::List(wanted)) = (object, index) {
             let wanted = locked(wanted).clone();
-            let taken: Done<Vec<_>> = wanted.iter().map(|index| self.index(object, index, span)).collect();
+            let taken: Done<Vec<_>> = wanted
+                .iter()
+                .map(|index| self.index(object, index, span))
+                .collect();
             let taken = taken?;
             return Ok(match object {
                 Value::Text(_) => taken.iter().map(Value::to_text).collect::<String>().into(),
@@ -197,7 +247,10 @@ impl Interpreter<'_> {
             (Value::Text(text), Value::Int(at)) => {
                 let length = text.chars().count();
                 let found = place(*at, length).and_then(|at| text.chars().nth(at));
-                found.ok_or_else(|| out_of_range("the index", length))?.to_string().into()
+                found
+                    .ok_or_else(|| out_of_range("the index", length))?
+                    .to_string()
+                    .into()
             }
             (Value::Matcher(matcher), Value::Int(at)) => match place(*at, matcher.found.len()) {
                 Some(at) if at < matcher.found.len() => groups(matcher, at),
@@ -215,7 +268,13 @@ impl Interpreter<'_> {
         })
     }
 
-    pub(super) fn set_index(&self, object: &Value, index: Value, value: Value, span: Span) -> Done<()> {
+    pub(super) fn set_index(
+        &self,
+        object: &Value,
+        index: Value,
+        value: Value,
+        span: Span,
+    ) -> Done<()> {
         match (object, index) {
             (Value::Map(map), key) => {
                 locked(map).insert(key, value);
@@ -225,7 +284,9 @@ impl Interpreter<'_> {
                 let mut items = locked(items);
                 let Some(at) = place(at, items.len()) else {
                     let message = format!("the index {at} is outside the list");
-                    return Err(Thrown::new("java.lang.IndexOutOfBoundsException", message, span).into());
+                    return Err(
+                        Thrown::new("java.lang.IndexOutOfBoundsException", message, span).into(),
+                    );
                 };
                 self.check_length(at, span)?;
                 if at >= items.len() {
@@ -242,8 +303,16 @@ impl Interpreter<'_> {
     pub(super) fn cast(&self, value: Value, class: &str, span: Span) -> Done<Value> {
         let simple = class.rsplit('.').next().unwrap_or(class);
         let wrong = |value: &Value| {
-            let message = format!("cannot cast `{}` of class {} to {class}", value.to_text(), value.class());
-            Thrown::new("org.codehaus.groovy.runtime.typehandling.GroovyCastException", message, span)
+            let message = format!(
+                "cannot cast `{}` of class {} to {class}",
+                value.to_text(),
+                value.class()
+            );
+            Thrown::new(
+                "org.codehaus.groovy.runtime.typehandling.GroovyCastException",
+                message,
+                span,
+            )
         };
         Ok(match simple {
             "String" | "GString" => match value {
@@ -252,17 +321,24 @@ impl Interpreter<'_> {
             },
             "int" | "Integer" | "long" | "Long" | "short" | "byte" => match &value {
                 Value::Int(_) => value,
-                #[expect(clippy::cast_possible_truncation, reason = "a cast to int cuts, as in Java")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a cast to int cuts, as in Java"
+                )]
                 Value::Decimal(number) => Value::Int(*number as i64),
                 Value::Text(text) => Value::Int(text.trim().parse().map_err(|_| wrong(&value))?),
                 other => return Err(wrong(other).into()),
             },
             "double" | "Double" | "float" | "Float" | "BigDecimal" => match &value {
-                Value::Text(text) => Value::Decimal(text.trim().parse().map_err(|_| wrong(&value))?),
+                Value::Text(text) => {
+                    Value::Decimal(text.trim().parse().map_err(|_| wrong(&value))?)
+                }
                 other => Value::Decimal(other.as_decimal().ok_or_else(|| wrong(other))?),
             },
             "boolean" | "Boolean" => Value::Bool(value.is_true()),
-            "List" | "ArrayList" | "Collection" | "Set" | "HashSet" => Value::list(self.items(&value, span)?),
+            "List" | "ArrayList" | "Collection" | "Set" | "HashSet" => {
+                Value::list(self.items(&value, span)?)
+            }
             _ => value,
         })
     }
@@ -304,14 +380,29 @@ fn find(text: &Value, pattern: &Value, span: Span) -> Result<Value, Thrown> {
     let found: Vec<_> = regex
         .captures_iter(&text)
         .take(100_000)
-        .map(|captures| captures.iter().map(|group| group.map(|group| Arc::from(group.as_str()))).collect())
+        .map(|captures| {
+            captures
+                .iter()
+                .map(|group| group.map(|group| Arc::from(group.as_str())))
+                .collect()
+        })
         .collect();
-    let whole = regex.find(&text).is_some_and(|found| found.start() == 0 && found.end() == text.len());
-    Ok(Value::Matcher(Arc::new(Matcher { found, whole, at: Mutex::new(0) })))
+    let whole = regex
+        .find(&text)
+        .is_some_and(|found| found.start() == 0 && found.end() == text.len());
+    Ok(Value::Matcher(Arc::new(Matcher {
+        found,
+        whole,
+        at: Mutex::new(0),
+    })))
 }
 
 /// The order of two values; of different classes there is none.
-pub(in super::super) fn compare(left: &Value, right: &Value, span: Span) -> Result<Ordering, Thrown> {
+pub(in super::super) fn compare(
+    left: &Value,
+    right: &Value,
+    span: Span,
+) -> Result<Ordering, Thrown> {
     match (left, right) {
         (Value::Int(a), Value::Int(b)) => Ok(a.cmp(b)),
         (Value::Text(a), Value::Text(b)) => Ok(a.cmp(b)),
@@ -339,10 +430,14 @@ fn arithmetic(op: BinaryOp, left: &Value, right: &Value, span: Span) -> Result<V
             BinaryOp::Subtract => return Ok(Value::Int(a.wrapping_sub(b))),
             BinaryOp::Multiply => return Ok(Value::Int(a.wrapping_mul(b))),
             BinaryOp::Modulo => return a.checked_rem(b).map(Value::Int).ok_or_else(by_zero),
-            BinaryOp::ShiftLeft => return Ok(Value::Int(a.wrapping_shl(u32::try_from(b).unwrap_or(0)))),
+            BinaryOp::ShiftLeft => {
+                return Ok(Value::Int(a.wrapping_shl(u32::try_from(b).unwrap_or(0))));
+            }
             BinaryOp::Divide if b == 0 => return Err(by_zero()),
             // Whole numbers that divide evenly stay whole.
-            BinaryOp::Divide if a.checked_rem(b) == Some(0) => return Ok(Value::Int(a.wrapping_div(b))),
+            BinaryOp::Divide if a.checked_rem(b) == Some(0) => {
+                return Ok(Value::Int(a.wrapping_div(b)));
+            }
             BinaryOp::Power => {
                 if let Some(power) = u32::try_from(b).ok().and_then(|b| a.checked_pow(b)) {
                     return Ok(Value::Int(power));
@@ -361,7 +456,11 @@ fn arithmetic(op: BinaryOp, left: &Value, right: &Value, span: Span) -> Result<V
             _ => "power",
         };
         let message = format!("cannot compute {} {name} {}", left.class(), right.class());
-        return Err(Thrown::new("groovy.lang.MissingMethodException", message, span));
+        return Err(Thrown::new(
+            "groovy.lang.MissingMethodException",
+            message,
+            span,
+        ));
     };
     match op {
         BinaryOp::Add => Ok(Value::Decimal(a + b)),

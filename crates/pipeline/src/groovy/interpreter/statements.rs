@@ -21,16 +21,31 @@ impl Interpreter<'_> {
     }
 
     pub(super) fn statement(&self, statement: &Stmt, scope: &Scope) -> Done<Value> {
-        self.spend(statement.span)?;
+        self.nested(statement.span, || self.statement_kind(statement, scope))
+    }
+
+    fn statement_kind(&self, statement: &Stmt, scope: &Scope) -> Done<Value> {
         match &statement.kind {
             StmtKind::Expr(expr) => self.expr(expr, scope),
-            StmtKind::Define { names, unpack, value } => self.define(names, *unpack, value.as_ref(), scope),
+            StmtKind::Define {
+                names,
+                unpack,
+                value,
+            } => self.define(names, *unpack, value.as_ref(), scope),
             StmtKind::Function(function) => {
                 locked(&self.shared.functions).insert(function.name.clone(), Arc::clone(function));
                 Ok(Value::Null)
             }
-            StmtKind::If { condition, then, otherwise } => {
-                let taken = if self.expr(condition, scope)?.is_true() { then } else { otherwise };
+            StmtKind::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let taken = if self.expr(condition, scope)?.is_true() {
+                    then
+                } else {
+                    otherwise
+                };
                 self.block(taken, scope)
             }
             StmtKind::While { condition, body } => {
@@ -52,7 +67,12 @@ impl Interpreter<'_> {
                 }
                 Ok(Value::Null)
             }
-            StmtKind::For { init, condition, step, body } => {
+            StmtKind::For {
+                init,
+                condition,
+                step,
+                body,
+            } => {
                 let scope = Scope::new(Some(scope.clone()));
                 if let Some(init) = init {
                     self.statement(init, &scope)?;
@@ -68,17 +88,31 @@ impl Interpreter<'_> {
                 Ok(Value::Null)
             }
             StmtKind::Switch { subject, cases } => self.switch(subject, cases, scope),
-            StmtKind::Try { body, catches, finally } => self.try_catch(body, catches, finally, scope),
+            StmtKind::Try {
+                body,
+                catches,
+                finally,
+            } => self.try_catch(body, catches, finally, scope),
             StmtKind::Throw(expr) => {
                 let value = self.expr(expr, scope)?;
                 let thrown = match value {
-                    Value::Exception(exception) => Thrown { exception, span: statement.span, fatal: false },
-                    other => Thrown::new("java.lang.RuntimeException", other.to_text(), statement.span),
+                    Value::Exception(exception) => Thrown {
+                        exception,
+                        span: statement.span,
+                        fatal: false,
+                    },
+                    other => Thrown::new(
+                        "java.lang.RuntimeException",
+                        other.to_text(),
+                        statement.span,
+                    ),
                 };
                 Err(Flow::Throw(thrown))
             }
             StmtKind::Return(value) => {
-                let value = value.as_ref().map_or(Ok(Value::Null), |value| self.expr(value, scope))?;
+                let value = value
+                    .as_ref()
+                    .map_or(Ok(Value::Null), |value| self.expr(value, scope))?;
                 Err(Flow::Return(value))
             }
             StmtKind::Break => Err(Flow::Break),
@@ -106,10 +140,18 @@ impl Interpreter<'_> {
     }
 
     fn holds(&self, condition: Option<&Expr>, scope: &Scope) -> Done<bool> {
-        condition.map_or(Ok(true), |condition| Ok(self.expr(condition, scope)?.is_true()))
+        condition.map_or(Ok(true), |condition| {
+            Ok(self.expr(condition, scope)?.is_true())
+        })
     }
 
-    fn define(&self, names: &[String], unpack: bool, value: Option<&Expr>, scope: &Scope) -> Done<Value> {
+    fn define(
+        &self,
+        names: &[String],
+        unpack: bool,
+        value: Option<&Expr>,
+        scope: &Scope,
+    ) -> Done<Value> {
         let value = value.map_or(Ok(Value::Null), |value| self.expr(value, scope))?;
         if unpack {
             let items = match &value {
@@ -128,7 +170,12 @@ impl Interpreter<'_> {
         Ok(value)
     }
 
-    fn switch(&self, subject: &Expr, cases: &[(Option<Expr>, Vec<Stmt>)], scope: &Scope) -> Done<Value> {
+    fn switch(
+        &self,
+        subject: &Expr,
+        cases: &[(Option<Expr>, Vec<Stmt>)],
+        scope: &Scope,
+    ) -> Done<Value> {
         let value = self.expr(subject, scope)?;
         let mut taken = None;
         for (at, (case, _)) in cases.iter().enumerate() {
@@ -158,19 +205,32 @@ impl Interpreter<'_> {
         let wanted = self.expr(case, scope)?;
         Ok(match &wanted {
             Value::List(items) => locked(items).iter().any(|item| item.equals(value)),
-            Value::Closure(closure) => self.closure(closure, vec![value.clone()], case.span)?.is_true(),
+            Value::Closure(closure) => self
+                .closure(closure, vec![value.clone()], case.span)?
+                .is_true(),
             wanted => wanted.equals(value),
         })
     }
 
-    fn try_catch(&self, body: &[Stmt], catches: &[Catch], finally: &[Stmt], scope: &Scope) -> Done<Value> {
+    fn try_catch(
+        &self,
+        body: &[Stmt],
+        catches: &[Catch],
+        finally: &[Stmt],
+        scope: &Scope,
+    ) -> Done<Value> {
         let mut done = self.block(body, scope);
         if let Err(Flow::Throw(thrown)) = &done
             && !thrown.fatal
-            && let Some(handler) = catches.iter().find(|handler| handles(handler, &thrown.exception.class))
+            && let Some(handler) = catches
+                .iter()
+                .find(|handler| handles(handler, &thrown.exception.class))
         {
             let inner = Scope::new(Some(scope.clone()));
-            inner.define(&handler.name, Value::Exception(Arc::clone(&thrown.exception)));
+            inner.define(
+                &handler.name,
+                Value::Exception(Arc::clone(&thrown.exception)),
+            );
             done = self.statements(&handler.body, &inner);
         }
         // An end by `finally` itself wins over the body's.
@@ -193,7 +253,14 @@ fn handles(handler: &Catch, class: &str) -> bool {
                 "Error" => is_error,
                 "IOException" => thrown == "AbortException" || thrown.ends_with("IOException"),
                 "RuntimeException" => {
-                    !is_error && !matches!(thrown.as_str(), "AbortException" | "Exception" | "IOException" | "FlowInterruptedException")
+                    !is_error
+                        && !matches!(
+                            thrown.as_str(),
+                            "AbortException"
+                                | "Exception"
+                                | "IOException"
+                                | "FlowInterruptedException"
+                        )
                 }
                 _ => wanted == thrown,
             }

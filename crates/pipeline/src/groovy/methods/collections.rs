@@ -11,7 +11,11 @@ fn size(length: usize) -> Value {
     Value::Int(i64::try_from(length).unwrap_or(i64::MAX))
 }
 
-pub(super) fn list(call: &Call<'_, '_>, items: &std::sync::Arc<Mutex<Vec<Value>>>, name: &str) -> Called {
+pub(super) fn list(
+    call: &Call<'_, '_>,
+    items: &std::sync::Arc<Mutex<Vec<Value>>>,
+    name: &str,
+) -> Called {
     if let Some(changed) = changing(call, items, name) {
         return Some(changed);
     }
@@ -19,17 +23,25 @@ pub(super) fn list(call: &Call<'_, '_>, items: &std::sync::Arc<Mutex<Vec<Value>>
     match name {
         "size" | "length" => Some(Ok(size(all.len()))),
         "isEmpty" => Some(Ok(Value::Bool(all.is_empty()))),
-        "contains" => Some(Ok(Value::Bool(call.arg(0).is_some_and(|item| contains(&all, item))))),
-        "containsAll" => Some(call.interpreter.items(call.arg(0)?, call.span).map(|wanted| {
-            Value::Bool(wanted.iter().all(|item| contains(&all, item)))
-        })),
+        "contains" => Some(Ok(Value::Bool(
+            call.arg(0).is_some_and(|item| contains(&all, item)),
+        ))),
+        "containsAll" => Some(
+            call.interpreter
+                .items(call.arg(0)?, call.span)
+                .map(|wanted| Value::Bool(wanted.iter().all(|item| contains(&all, item)))),
+        ),
         "get" | "getAt" => Some(match call.place_arg(0, all.len()) {
             Ok(at) => Ok(all.get(at).cloned().unwrap_or_default()),
             Err(thrown) => Err(thrown),
         }),
         "indexOf" => {
-            let at = all.iter().position(|item| call.arg(0).is_some_and(|wanted| wanted.equals(item)));
-            Some(Ok(Value::Int(at.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX)))))
+            let at = all
+                .iter()
+                .position(|item| call.arg(0).is_some_and(|wanted| wanted.equals(item)));
+            Some(Ok(Value::Int(
+                at.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX)),
+            )))
         }
         "first" | "head" => Some(end(call, all.first())),
         "last" => Some(end(call, all.last())),
@@ -38,24 +50,45 @@ pub(super) fn list(call: &Call<'_, '_>, items: &std::sync::Arc<Mutex<Vec<Value>>
             let length = all.len().saturating_sub(1);
             Some(Ok(Value::list(all.into_iter().take(length))))
         }
-        "take" => Some(Ok(Value::list(all.into_iter().take(usize::try_from(call.int_arg(0)?).unwrap_or(0))))),
-        "drop" => Some(Ok(Value::list(all.into_iter().skip(usize::try_from(call.int_arg(0)?).unwrap_or(0))))),
+        "take" => Some(Ok(Value::list(
+            all.into_iter()
+                .take(usize::try_from(call.int_arg(0)?).unwrap_or(0)),
+        ))),
+        "drop" => Some(Ok(Value::list(
+            all.into_iter()
+                .skip(usize::try_from(call.int_arg(0)?).unwrap_or(0)),
+        ))),
         "subList" => Some((|| {
             let (from, to) = (call.place_arg(0, all.len())?, call.place_arg(1, all.len())?);
-            Ok(Value::list(all.get(from..to).unwrap_or_default().iter().cloned()))
+            Ok(Value::list(
+                all.get(from..to).unwrap_or_default().iter().cloned(),
+            ))
         })()),
         "reverse" => Some(Ok(Value::list(all.into_iter().rev()))),
         "join" => {
             let separator = call.text_arg(0);
-            Some(Ok(all.iter().map(Value::to_text).collect::<Vec<_>>().join(&separator).into()))
+            Some(Ok(all
+                .iter()
+                .map(Value::to_text)
+                .collect::<Vec<_>>()
+                .join(&separator)
+                .into()))
         }
-        "plus" => Some(call.interpreter.items(call.arg(0)?, call.span).map(|more| Value::list([all, more].concat()))),
-        "minus" => Some(call.interpreter.items(call.arg(0)?, call.span).map(|gone| {
-            Value::list(all.into_iter().filter(|item| !contains(&gone, item)))
-        })),
-        "intersect" => Some(call.interpreter.items(call.arg(0)?, call.span).map(|other| {
-            Value::list(all.into_iter().filter(|item| contains(&other, item)))
-        })),
+        "plus" => Some(
+            call.interpreter
+                .items(call.arg(0)?, call.span)
+                .map(|more| Value::list([all, more].concat())),
+        ),
+        "minus" => Some(
+            call.interpreter
+                .items(call.arg(0)?, call.span)
+                .map(|gone| Value::list(all.into_iter().filter(|item| !contains(&gone, item)))),
+        ),
+        "intersect" => Some(
+            call.interpreter
+                .items(call.arg(0)?, call.span)
+                .map(|other| Value::list(all.into_iter().filter(|item| contains(&other, item)))),
+        ),
         "toList" | "asImmutable" | "toArray" | "iterator" | "stream" => Some(Ok(Value::list(all))),
         "toSet" | "toUnique" => Some(Ok(Value::list(unique(all)))),
         "flatten" => Some(flatten(call, &all, 0).map(Value::list)),
@@ -63,21 +96,38 @@ pub(super) fn list(call: &Call<'_, '_>, items: &std::sync::Arc<Mutex<Vec<Value>>
         "min" | "max" => Some(extreme(call, &all, name == "max")),
         "inject" => Some(inject(call, all)),
         "groupBy" => Some(group(call, &all)),
-        "withIndex" => Some(Ok(Value::list(all.into_iter().enumerate().map(|(at, item)| Value::list([item, size(at)]))))),
+        "withIndex" => Some(Ok(Value::list(
+            all.into_iter()
+                .enumerate()
+                .map(|(at, item)| Value::list([item, size(at)])),
+        ))),
         "collectEntries" => Some(collect_entries(call, all)),
         "eachWithIndex" => Some((|| {
-            let Some(closure) = call.closure_arg() else { return Ok(Value::Null) };
+            let Some(closure) = call.closure_arg() else {
+                return Ok(Value::Null);
+            };
             for (at, item) in all.into_iter().enumerate() {
                 call.run(closure, vec![item, size(at)])?;
             }
             Ok(Value::List(items.clone()))
         })()),
-        _ => through(call, all.into_iter().map(|item| vec![item]).collect(), name, Value::List(items.clone())),
+        _ => through(
+            call,
+            all.into_iter().map(|item| vec![item]).collect(),
+            name,
+            Value::List(items.clone()),
+        ),
     }
 }
 
 fn end(call: &Call<'_, '_>, item: Option<&Value>) -> Result<Value, Thrown> {
-    let empty = || Thrown::new("java.util.NoSuchElementException", "the list is empty", call.span);
+    let empty = || {
+        Thrown::new(
+            "java.util.NoSuchElementException",
+            "the list is empty",
+            call.span,
+        )
+    };
     item.cloned().ok_or_else(empty)
 }
 
@@ -87,7 +137,10 @@ fn changing(call: &Call<'_, '_>, items: &Mutex<Vec<Value>>, name: &str) -> Calle
         "add" | "push" | "leftShift" => {
             let mut items = locked(items);
             if items.len() >= 1 << 20 {
-                return Some(Err(Thrown::fatal("the list is over its limit of 1048576 items", call.span)));
+                return Some(Err(Thrown::fatal(
+                    "the list is over its limit of 1048576 items",
+                    call.span,
+                )));
             }
             match (call.int_arg(0), call.arg(1)) {
                 (Some(at), Some(item)) => {
@@ -102,7 +155,10 @@ fn changing(call: &Call<'_, '_>, items: &Mutex<Vec<Value>>, name: &str) -> Calle
             Ok(more) => {
                 let mut items = locked(items);
                 if items.len() + more.len() > 1 << 20 {
-                    return Some(Err(Thrown::fatal("the list is over its limit of 1048576 items", call.span)));
+                    return Some(Err(Thrown::fatal(
+                        "the list is over its limit of 1048576 items",
+                        call.span,
+                    )));
                 }
                 items.extend(more);
                 Value::Bool(true)
@@ -134,7 +190,10 @@ fn changing(call: &Call<'_, '_>, items: &Mutex<Vec<Value>>, name: &str) -> Calle
             let kept = match (call.closure_arg(), call.arg(0)?) {
                 (Some(closure), _) => keep(call, snapshot(items), closure, false),
                 (None, gone) => call.interpreter.items(gone, call.span).map(|gone| {
-                    snapshot(items).into_iter().filter(|item| !contains(&gone, item)).collect()
+                    snapshot(items)
+                        .into_iter()
+                        .filter(|item| !contains(&gone, item))
+                        .collect()
                 }),
             };
             match kept {
@@ -162,7 +221,12 @@ fn changing(call: &Call<'_, '_>, items: &Mutex<Vec<Value>>, name: &str) -> Calle
     }))
 }
 
-fn keep(call: &Call<'_, '_>, items: Vec<Value>, closure: &Closure, wanted: bool) -> Result<Vec<Value>, Thrown> {
+fn keep(
+    call: &Call<'_, '_>,
+    items: Vec<Value>,
+    closure: &Closure,
+    wanted: bool,
+) -> Result<Vec<Value>, Thrown> {
     let mut kept = Vec::new();
     for item in items {
         if call.run(closure, vec![item.clone()])?.is_true() == wanted {
@@ -219,7 +283,13 @@ fn sum(call: &Call<'_, '_>, items: &[Value]) -> Result<Value, Thrown> {
 fn sorted(call: &Call<'_, '_>, items: Vec<Value>) -> Result<Vec<Value>, Thrown> {
     let mut failed = None;
     let closure = call.closure_arg();
-    let two = closure.is_some_and(|closure| closure.code.parameters.as_ref().is_some_and(|names| names.len() == 2));
+    let two = closure.is_some_and(|closure| {
+        closure
+            .code
+            .parameters
+            .as_ref()
+            .is_some_and(|names| names.len() == 2)
+    });
     let mut keyed = Vec::new();
     for item in items {
         let key = match closure {
@@ -230,10 +300,16 @@ fn sorted(call: &Call<'_, '_>, items: Vec<Value>) -> Result<Vec<Value>, Thrown> 
     }
     let order = |(a, _): &(Value, Value), (b, _): &(Value, Value)| {
         let order = match closure {
-            Some(closure) if two => call.run(closure, vec![a.clone(), b.clone()]).map(|order| match order {
-                Value::Int(order) => order.cmp(&0),
-                other => other.as_decimal().and_then(|order| order.partial_cmp(&0.0)).unwrap_or(Ordering::Equal),
-            }),
+            Some(closure) if two => {
+                call.run(closure, vec![a.clone(), b.clone()])
+                    .map(|order| match order {
+                        Value::Int(order) => order.cmp(&0),
+                        other => other
+                            .as_decimal()
+                            .and_then(|order| order.partial_cmp(&0.0))
+                            .unwrap_or(Ordering::Equal),
+                    })
+            }
             _ => compare(a, b, call.span),
         };
         order.unwrap_or_else(|thrown| {
@@ -257,7 +333,11 @@ fn merge_sort<T: Clone>(items: &mut Vec<T>, mut order: impl FnMut(&T, &T) -> Ord
             let end = (start + 2 * width).min(items.len());
             let (mut left, mut right) = (start, middle);
             while left < middle && right < end {
-                let from = if order(&items[right], &items[left]) == Ordering::Less { &mut right } else { &mut left };
+                let from = if order(&items[right], &items[left]) == Ordering::Less {
+                    &mut right
+                } else {
+                    &mut left
+                };
                 merged.push(items[*from].clone());
                 *from += 1;
             }
@@ -271,12 +351,18 @@ fn merge_sort<T: Clone>(items: &mut Vec<T>, mut order: impl FnMut(&T, &T) -> Ord
 
 fn extreme(call: &Call<'_, '_>, items: &[Value], greatest: bool) -> Result<Value, Thrown> {
     let sorted = sorted(call, items.to_vec())?;
-    let found = if greatest { sorted.last() } else { sorted.first() };
+    let found = if greatest {
+        sorted.last()
+    } else {
+        sorted.first()
+    };
     Ok(found.cloned().unwrap_or_default())
 }
 
 fn inject(call: &Call<'_, '_>, items: Vec<Value>) -> Result<Value, Thrown> {
-    let Some(closure) = call.closure_arg() else { return Ok(Value::Null) };
+    let Some(closure) = call.closure_arg() else {
+        return Ok(Value::Null);
+    };
     let mut items = items.into_iter();
     let mut total = match call.args.positional.as_slice() {
         [initial, _] => initial.clone(),
@@ -289,7 +375,9 @@ fn inject(call: &Call<'_, '_>, items: Vec<Value>) -> Result<Value, Thrown> {
 }
 
 fn group(call: &Call<'_, '_>, items: &[Value]) -> Result<Value, Thrown> {
-    let Some(closure) = call.closure_arg() else { return Ok(Value::Null) };
+    let Some(closure) = call.closure_arg() else {
+        return Ok(Value::Null);
+    };
     let mut groups = Map::default();
     for item in items {
         let key = call.run(closure, vec![item.clone()])?;
@@ -417,7 +505,9 @@ fn through(call: &Call<'_, '_>, items: Vec<Vec<Value>>, name: &str, whole: Value
                 for args in items {
                     count += i64::from(match closure {
                         Some(_) => call.test(closure, args)?,
-                        None => call.arg(0).is_some_and(|wanted| wanted.equals(&first(&args))),
+                        None => call
+                            .arg(0)
+                            .is_some_and(|wanted| wanted.equals(&first(&args))),
                     });
                 }
                 Value::Int(count)
@@ -432,8 +522,17 @@ pub(super) fn map(call: &Call<'_, '_>, map: &std::sync::Arc<Mutex<Map>>, name: &
     let plain = |value| Some(Ok(value));
     let all = locked(map).clone();
     match name {
-        "get" | "getAt" => plain(all.get(call.arg(0)?).cloned().or_else(|| call.arg(1).cloned()).unwrap_or_default()),
-        "getOrDefault" => plain(all.get(call.arg(0)?).cloned().unwrap_or_else(|| call.arg(1).cloned().unwrap_or_default())),
+        "get" | "getAt" => plain(
+            all.get(call.arg(0)?)
+                .cloned()
+                .or_else(|| call.arg(1).cloned())
+                .unwrap_or_default(),
+        ),
+        "getOrDefault" => plain(
+            all.get(call.arg(0)?)
+                .cloned()
+                .unwrap_or_else(|| call.arg(1).cloned().unwrap_or_default()),
+        ),
         "put" | "putAt" => {
             let (key, value) = (call.arg(0)?.clone(), call.arg(1)?.clone());
             plain(locked(map).insert(key, value).unwrap_or_default())
@@ -456,15 +555,22 @@ pub(super) fn map(call: &Call<'_, '_>, map: &std::sync::Arc<Mutex<Map>>, name: &
         "containsKey" => plain(Value::Bool(all.get(call.arg(0)?).is_some())),
         "containsValue" => {
             let wanted = call.arg(0)?;
-            plain(Value::Bool(all.iter().any(|(_, value)| value.equals(wanted))))
+            plain(Value::Bool(
+                all.iter().any(|(_, value)| value.equals(wanted)),
+            ))
         }
         "keySet" => plain(Value::list(all.iter().map(|(key, _)| key.clone()))),
         "values" => plain(Value::list(all.iter().map(|(_, value)| value.clone()))),
-        "entrySet" => plain(Value::list(all.iter().map(|(key, value)| entry(key, value)))),
+        "entrySet" => plain(Value::list(
+            all.iter().map(|(key, value)| entry(key, value)),
+        )),
         "size" => plain(size(all.len())),
         "isEmpty" => plain(Value::Bool(all.is_empty())),
         "subMap" => Some(call.interpreter.items(call.arg(0)?, call.span).map(|keys| {
-            Value::map(keys.into_iter().filter_map(|key| all.get(&key).cloned().map(|value| (key, value))))
+            Value::map(
+                keys.into_iter()
+                    .filter_map(|key| all.get(&key).cloned().map(|value| (key, value))),
+            )
         })),
         "sort" | "toSorted" => {
             let entries = all.iter().map(|(key, value)| match call.closure_arg() {
@@ -490,7 +596,11 @@ pub(super) fn map(call: &Call<'_, '_>, map: &std::sync::Arc<Mutex<Map>>, name: &
                     None => made.push(Value::list([key.clone(), value.clone()])),
                 }
             }
-            let plain_call = Call { interpreter: call.interpreter, args: &super::Args::default(), span: call.span };
+            let plain_call = Call {
+                interpreter: call.interpreter,
+                args: &super::Args::default(),
+                span: call.span,
+            };
             collect_entries(&plain_call, made)
         })()),
         // `find` gives the entry, whatever the closure's parameters.
@@ -503,7 +613,10 @@ pub(super) fn map(call: &Call<'_, '_>, map: &std::sync::Arc<Mutex<Map>>, name: &
             Ok(Value::Null)
         })()),
         _ => {
-            let items = all.iter().map(|(key, value)| entry_args(call, key, value)).collect();
+            let items = all
+                .iter()
+                .map(|(key, value)| entry_args(call, key, value))
+                .collect();
             through(call, items, name, Value::Map(map.clone()))
         }
     }
@@ -511,17 +624,28 @@ pub(super) fn map(call: &Call<'_, '_>, map: &std::sync::Arc<Mutex<Map>>, name: &
 
 /// A map's entry for a closure: `entry` alone, or `key, value` where it has two parameters.
 fn entry_args(call: &Call<'_, '_>, key: &Value, value: &Value) -> Vec<Value> {
-    let two = call
-        .closure_arg()
-        .is_some_and(|closure| closure.code.parameters.as_ref().is_some_and(|names| names.len() >= 2));
-    if two { vec![key.clone(), value.clone()] } else { vec![entry(key, value)] }
+    let two = call.closure_arg().is_some_and(|closure| {
+        closure
+            .code
+            .parameters
+            .as_ref()
+            .is_some_and(|names| names.len() >= 2)
+    });
+    if two {
+        vec![key.clone(), value.clone()]
+    } else {
+        vec![entry(key, value)]
+    }
 }
 
 fn sort_map(call: &Call<'_, '_>, entries: Vec<Value>) -> Result<Value, Thrown> {
     let pair = |item: &Value| match item {
         Value::List(pair) => {
             let pair = snapshot(pair);
-            (pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default())
+            (
+                pair.first().cloned().unwrap_or_default(),
+                pair.get(1).cloned().unwrap_or_default(),
+            )
         }
         Value::Map(entry) => {
             let entry = locked(entry).clone();

@@ -2,40 +2,40 @@
 
 use super::*;
 
-/// Levels of binary operators, loosest first; each is left-associative.
-const LEVELS: &[&[(&str, BinaryOp)]] = &[
-    &[("||", BinaryOp::Or)],
-    &[("&&", BinaryOp::And)],
-    &[("|", BinaryOp::BitOr)],
-    &[("^", BinaryOp::BitXor)],
-    &[("&", BinaryOp::BitAnd)],
-    &[
-        ("==", BinaryOp::Equal),
-        ("!=", BinaryOp::NotEqual),
-        ("===", BinaryOp::Equal),
-        ("!==", BinaryOp::NotEqual),
-        ("<=>", BinaryOp::Compare),
-        ("=~", BinaryOp::Find),
-        ("==~", BinaryOp::Match),
-    ],
-    &[
-        ("<", BinaryOp::Less),
-        ("<=", BinaryOp::LessEqual),
-        (">", BinaryOp::Greater),
-        (">=", BinaryOp::GreaterEqual),
-        ("!in", BinaryOp::NotIn),
-    ],
-    &[("<<", BinaryOp::ShiftLeft)],
-    &[("+", BinaryOp::Add), ("-", BinaryOp::Subtract)],
-    &[("*", BinaryOp::Multiply), ("/", BinaryOp::Divide), ("%", BinaryOp::Modulo)],
-];
+/// The level of `in`, `instanceof`, `as` and the comparisons.
+const RELATIONAL: u8 = 6;
+/// The level of `<<` and of ranges.
+const SHIFT: u8 = 7;
 
-/// The level in which `in`, `instanceof` and `as` stand.
-const RELATIONAL: usize = 6;
-/// The level in front of which ranges stand.
-const SHIFT: usize = 7;
+/// A binary operator and its level, from 0, the loosest; each is left-associative.
+fn operator(symbol: &str) -> Option<(u8, BinaryOp)> {
+    Some(match symbol {
+        "||" => (0, BinaryOp::Or),
+        "&&" => (1, BinaryOp::And),
+        "|" => (2, BinaryOp::BitOr),
+        "^" => (3, BinaryOp::BitXor),
+        "&" => (4, BinaryOp::BitAnd),
+        "==" | "===" => (5, BinaryOp::Equal),
+        "!=" | "!==" => (5, BinaryOp::NotEqual),
+        "<=>" => (5, BinaryOp::Compare),
+        "=~" => (5, BinaryOp::Find),
+        "==~" => (5, BinaryOp::Match),
+        "<" => (RELATIONAL, BinaryOp::Less),
+        "<=" => (RELATIONAL, BinaryOp::LessEqual),
+        ">" => (RELATIONAL, BinaryOp::Greater),
+        ">=" => (RELATIONAL, BinaryOp::GreaterEqual),
+        "!in" => (RELATIONAL, BinaryOp::NotIn),
+        "<<" => (SHIFT, BinaryOp::ShiftLeft),
+        "+" => (8, BinaryOp::Add),
+        "-" => (8, BinaryOp::Subtract),
+        "*" => (9, BinaryOp::Multiply),
+        "/" => (9, BinaryOp::Divide),
+        "%" => (9, BinaryOp::Modulo),
+        _ => return None,
+    })
+}
 
-fn expr(kind: ExprKind, span: Span) -> Expr {
+pub(super) fn expr(kind: ExprKind, span: Span) -> Expr {
     Expr { kind, span }
 }
 
@@ -70,7 +70,12 @@ impl Parser<'_> {
         }
         let (object, name, name_span, safe) = match left.kind {
             ExprKind::Name(name) => (None, name, left.span, false),
-            ExprKind::Property { object, name, safe, spread: false } => match name.kind {
+            ExprKind::Property {
+                object,
+                name,
+                safe,
+                spread: false,
+            } => match name.kind {
                 ExprKind::Text(text) => (Some(object), text, name.span, safe),
                 _ => return Err(self.unexpected("the end of the statement")),
             },
@@ -78,7 +83,17 @@ impl Parser<'_> {
         };
         let args = self.command_args()?;
         let span = self.span_from(start);
-        Ok(expr(ExprKind::Call { object, name, name_span, args, safe, spread: false }, span))
+        Ok(expr(
+            ExprKind::Call {
+                object,
+                name,
+                name_span,
+                args,
+                safe,
+                spread: false,
+            },
+            span,
+        ))
     }
 
     fn assignment(&mut self, left: &Expr) -> Parsed<Option<Option<BinaryOp>>> {
@@ -93,18 +108,41 @@ impl Parser<'_> {
             _ => return Ok(None),
         };
         match left.kind {
-            ExprKind::Name(_) | ExprKind::Property { .. } | ExprKind::Index { .. } | ExprKind::List(_) => {
+            ExprKind::Name(_)
+            | ExprKind::Property { .. }
+            | ExprKind::Index { .. }
+            | ExprKind::List(_) => {
                 self.next();
                 Ok(Some(op))
             }
-            _ => Err(SyntaxError::new(left.span, "nothing can be assigned to this: expected a name, a property or an index")),
+            _ => Err(SyntaxError::new(
+                left.span,
+                "nothing can be assigned to this: expected a name, a property or an index",
+            )),
         }
     }
 
-    fn assign(&mut self, target: Expr, op: Option<BinaryOp>, start: Span, command: bool) -> Parsed<Expr> {
-        let value = if command { self.command_expression()? } else { self.expression()? };
+    fn assign(
+        &mut self,
+        target: Expr,
+        op: Option<BinaryOp>,
+        start: Span,
+        command: bool,
+    ) -> Parsed<Expr> {
+        let value = if command {
+            self.command_expression()?
+        } else {
+            self.expression()?
+        };
         let span = self.span_from(start);
-        Ok(expr(ExprKind::Assign { target: Box::new(target), op, value: Box::new(value) }, span))
+        Ok(expr(
+            ExprKind::Assign {
+                target: Box::new(target),
+                op,
+                value: Box::new(value),
+            },
+            span,
+        ))
     }
 
     /// Whether an argument without parentheses begins here: same line, white space before, and no operator.
@@ -114,10 +152,14 @@ impl Parser<'_> {
             return false;
         }
         match &token.kind {
-            TokenKind::Word(word) => {
-                !matches!(word.as_str(), "in" | "instanceof" | "as" | "else" | "catch" | "finally" | "while")
-            }
-            TokenKind::Int(_) | TokenKind::Decimal(_) | TokenKind::Text(_) | TokenKind::Interpolated(_) => true,
+            TokenKind::Word(word) => !matches!(
+                word.as_str(),
+                "in" | "instanceof" | "as" | "else" | "catch" | "finally" | "while"
+            ),
+            TokenKind::Int(_)
+            | TokenKind::Decimal(_)
+            | TokenKind::Text(_)
+            | TokenKind::Interpolated(_) => true,
             TokenKind::Symbol("[") => true,
             TokenKind::Symbol("*") => false,
             _ => false,
@@ -138,14 +180,17 @@ impl Parser<'_> {
         let open = self.expect("(", "before the arguments")?;
         self.grouping(|parser| {
             let mut args = Vec::new();
-            while !parser.is(")") {
-                if parser.peek().kind == TokenKind::End {
-                    return Err(SyntaxError::new(open, "this `(` is never closed: expected `)`"));
-                }
+            while !parser.is(")") && parser.peek().kind != TokenKind::End {
                 args.push(parser.argument(false)?);
                 if !parser.take(",") {
                     break;
                 }
+            }
+            if parser.peek().kind == TokenKind::End {
+                return Err(SyntaxError::new(
+                    open,
+                    "this `(` is never closed: expected `)`",
+                ));
             }
             parser.expect(")", "or `,` after the argument")?;
             Ok(args)
@@ -154,7 +199,11 @@ impl Parser<'_> {
 
     fn argument(&mut self, command: bool) -> Parsed<Arg> {
         if self.take("*") {
-            return Ok(Arg { name: None, value: self.expression()?, spread: true });
+            return Ok(Arg {
+                name: None,
+                value: self.expression()?,
+                spread: true,
+            });
         }
         if self.is_ahead(1, ":") {
             let name = match &self.peek().kind {
@@ -165,12 +214,24 @@ impl Parser<'_> {
             if let Some(name) = name {
                 let span = self.next().span;
                 self.next();
-                let value = if command { self.expression()? } else { self.command_expression()? };
-                return Ok(Arg { name: Some((name, span)), value, spread: false });
+                let value = if command {
+                    self.expression()?
+                } else {
+                    self.command_expression()?
+                };
+                return Ok(Arg {
+                    name: Some((name, span)),
+                    value,
+                    spread: false,
+                });
             }
         }
         // Inside parentheses an argument may itself be a command: `echo(sh 'x')` is refused by Groovy, and so here.
-        Ok(Arg { name: None, value: self.expression()?, spread: false })
+        Ok(Arg {
+            name: None,
+            value: self.expression()?,
+            spread: false,
+        })
     }
 
     fn ternary(&mut self) -> Parsed<Expr> {
@@ -180,7 +241,13 @@ impl Parser<'_> {
         if self.take("?:") {
             let otherwise = Box::new(self.deeper(Self::ternary)?);
             let span = self.span_from(start);
-            return Ok(expr(ExprKind::Elvis { value: Box::new(condition), otherwise }, span));
+            return Ok(expr(
+                ExprKind::Elvis {
+                    value: Box::new(condition),
+                    otherwise,
+                },
+                span,
+            ));
         }
         if !self.take("?") {
             return Ok(condition);
@@ -189,54 +256,88 @@ impl Parser<'_> {
         self.expect(":", "between the values of `? :`")?;
         let otherwise = Box::new(self.expression()?);
         let span = self.span_from(start);
-        Ok(expr(ExprKind::Ternary { condition: Box::new(condition), then, otherwise }, span))
+        Ok(expr(
+            ExprKind::Ternary {
+                condition: Box::new(condition),
+                then,
+                otherwise,
+            },
+            span,
+        ))
     }
 
-    fn binary(&mut self, level: usize) -> Parsed<Expr> {
-        let Some(operators) = LEVELS.get(level) else { return self.unary() };
+    /// Operators of at least the level given, by precedence climbing.
+    fn binary(&mut self, least: u8) -> Parsed<Expr> {
         let start = self.peek().span;
-        let mut left = self.binary(level + 1)?;
+        let mut left = self.unary()?;
         loop {
-            if level == RELATIONAL && self.same_line() {
-                if let Some(related) = self.relation(&left, start)? {
-                    left = related;
-                    continue;
-                }
+            if least <= RELATIONAL
+                && self.same_line()
+                && let Some(related) = self.relation(&left, start)?
+            {
+                left = related;
+                continue;
             }
-            if level == SHIFT && self.same_line() && (self.is("..") || self.is("..<")) {
+            if least <= SHIFT && self.same_line() && (self.is("..") || self.is("..<")) {
                 let inclusive = self.is("..");
                 self.next();
-                let to = Box::new(self.binary(level + 1)?);
+                let to = Box::new(self.binary(SHIFT + 1)?);
                 let span = self.span_from(start);
-                left = expr(ExprKind::Range { from: Box::new(left), to, inclusive }, span);
+                left = expr(
+                    ExprKind::Range {
+                        from: Box::new(left),
+                        to,
+                        inclusive,
+                    },
+                    span,
+                );
                 continue;
             }
             let found = match self.peek().kind {
-                TokenKind::Symbol(symbol) => operators.iter().find(|(text, _)| *text == symbol),
+                TokenKind::Symbol(symbol) => operator(symbol),
                 _ => None,
             };
             // A line that begins with `-`, `+`, `*`, `/` or `<` is a statement of its own; `&&` and `||` go on.
-            let goes_on = self.same_line() || level < 2;
-            let Some((_, op)) = found.filter(|_| goes_on) else { return Ok(left) };
+            let goes_on = |level: u8| level >= least && (self.same_line() || level < 2);
+            let Some((level, op)) = found.filter(|(level, _)| goes_on(*level)) else {
+                return Ok(left);
+            };
             self.next();
             let right = Box::new(self.binary(level + 1)?);
             let span = self.span_from(start);
-            left = expr(ExprKind::Binary { op: *op, left: Box::new(left), right }, span);
+            left = expr(
+                ExprKind::Binary {
+                    op,
+                    left: Box::new(left),
+                    right,
+                },
+                span,
+            );
         }
     }
 
     fn relation(&mut self, left: &Expr, start: Span) -> Parsed<Option<Expr>> {
         let kind = if self.take_word("in") {
             let right = Box::new(self.binary(SHIFT)?);
-            ExprKind::Binary { op: BinaryOp::In, left: Box::new(left.clone()), right }
+            ExprKind::Binary {
+                op: BinaryOp::In,
+                left: Box::new(left.clone()),
+                right,
+            }
         } else if self.take_word("instanceof") {
-            ExprKind::InstanceOf { value: Box::new(left.clone()), class: self.qualified_name()? }
+            ExprKind::InstanceOf {
+                value: Box::new(left.clone()),
+                class: self.qualified_name()?,
+            }
         } else if self.take_word("as") {
             let class = self.qualified_name()?;
             if self.is("[") && self.is_ahead(1, "]") {
                 self.at += 2;
             }
-            ExprKind::Cast { value: Box::new(left.clone()), class }
+            ExprKind::Cast {
+                value: Box::new(left.clone()),
+                class,
+            }
         } else {
             return Ok(None);
         };
@@ -265,19 +366,36 @@ impl Parser<'_> {
             for (symbol, by) in [("++", 1), ("--", -1)] {
                 if parser.take(symbol) {
                     let target = Box::new(parser.unary()?);
-                    return Ok(expr(ExprKind::Step { target, by, postfix: false }, parser.span_from(start)));
+                    return Ok(expr(
+                        ExprKind::Step {
+                            target,
+                            by,
+                            postfix: false,
+                        },
+                        parser.span_from(start),
+                    ));
                 }
             }
             if let Some(class) = parser.cast_ahead() {
                 let value = Box::new(parser.unary()?);
-                return Ok(expr(ExprKind::Cast { value, class }, parser.span_from(start)));
+                return Ok(expr(
+                    ExprKind::Cast { value, class },
+                    parser.span_from(start),
+                ));
             }
             let mut value = parser.postfix()?;
             if parser.same_line() && parser.is("**") {
                 parser.next();
                 let right = Box::new(parser.unary()?);
                 let span = parser.span_from(start);
-                value = expr(ExprKind::Binary { op: BinaryOp::Power, left: Box::new(value), right }, span);
+                value = expr(
+                    ExprKind::Binary {
+                        op: BinaryOp::Power,
+                        left: Box::new(value),
+                        right,
+                    },
+                    span,
+                );
             }
             Ok(value)
         })
@@ -288,12 +406,18 @@ impl Parser<'_> {
         if !self.is("(") {
             return None;
         }
-        let TokenKind::Word(class) = &self.ahead(1).kind else { return None };
-        let typed = class.starts_with(char::is_uppercase) || matches!(class.as_str(), "int" | "long" | "boolean" | "double");
+        let TokenKind::Word(class) = &self.ahead(1).kind else {
+            return None;
+        };
+        let typed = class.starts_with(char::is_uppercase)
+            || matches!(class.as_str(), "int" | "long" | "boolean" | "double");
         let after = self.ahead(3);
         let operand = match &after.kind {
             TokenKind::Word(word) => !matches!(word.as_str(), "in" | "instanceof" | "as"),
-            TokenKind::Int(_) | TokenKind::Decimal(_) | TokenKind::Text(_) | TokenKind::Interpolated(_) => true,
+            TokenKind::Int(_)
+            | TokenKind::Decimal(_)
+            | TokenKind::Text(_)
+            | TokenKind::Interpolated(_) => true,
             TokenKind::Symbol(symbol) => matches!(*symbol, "(" | "["),
             TokenKind::End => false,
         };
@@ -309,13 +433,17 @@ impl Parser<'_> {
         let mut value = self.primary()?;
         loop {
             let token = self.peek();
-            let TokenKind::Symbol(symbol) = token.kind else { return Ok(value) };
+            let TokenKind::Symbol(symbol) = token.kind else {
+                return Ok(value);
+            };
             value = match symbol {
                 // A method call may go on at the next line, with its dot there.
                 "." | "?." | "*." => self.member(value, start)?,
                 "(" if !token.newline_before && !token.space_before => self.call(value, start)?,
                 // `name (args)` is a call too; `a (b)` after another value is not.
-                "(" if !token.newline_before && matches!(value.kind, ExprKind::Name(_)) => self.call(value, start)?,
+                "(" if !token.newline_before && matches!(value.kind, ExprKind::Name(_)) => {
+                    self.call(value, start)?
+                }
                 "[" if !token.newline_before && !token.space_before => self.index(value, start)?,
                 "{" if !token.newline_before && takes_closure(&value) => {
                     self.trailing_closure(value, start)?
@@ -324,7 +452,14 @@ impl Parser<'_> {
                     self.next();
                     let by = if symbol == "++" { 1 } else { -1 };
                     let span = self.span_from(start);
-                    expr(ExprKind::Step { target: Box::new(value), by, postfix: true }, span)
+                    expr(
+                        ExprKind::Step {
+                            target: Box::new(value),
+                            by,
+                            postfix: true,
+                        },
+                        span,
+                    )
                 }
                 _ => return Ok(value),
             };
@@ -332,18 +467,30 @@ impl Parser<'_> {
     }
 
     fn member(&mut self, object: Expr, start: Span) -> Parsed<Expr> {
-        let TokenKind::Symbol(dot) = self.next().kind else { return Ok(object) };
+        let TokenKind::Symbol(dot) = self.next().kind else {
+            return Ok(object);
+        };
         let (safe, spread) = (dot == "?.", dot == "*.");
         let token = self.peek();
         let name = match &token.kind {
             TokenKind::Word(word) => expr(ExprKind::Text(word.clone()), token.span),
             TokenKind::Text(text) => expr(ExprKind::Text(text.clone()), token.span),
-            TokenKind::Interpolated(pieces) => expr(ExprKind::Interpolated(self.parts(pieces)?), token.span),
+            TokenKind::Interpolated(pieces) => {
+                expr(ExprKind::Interpolated(self.parts(pieces)?), token.span)
+            }
             _ => return Err(self.unexpected("a property's name after the dot")),
         };
         self.next();
         let span = self.span_from(start);
-        Ok(expr(ExprKind::Property { object: Box::new(object), name: Box::new(name), safe, spread }, span))
+        Ok(expr(
+            ExprKind::Property {
+                object: Box::new(object),
+                name: Box::new(name),
+                safe,
+                spread,
+            },
+            span,
+        ))
     }
 
     fn call(&mut self, callee: Expr, start: Span) -> Parsed<Expr> {
@@ -355,12 +502,30 @@ impl Parser<'_> {
     /// A closure behind a call is its last argument; behind a name it makes a call.
     fn trailing_closure(&mut self, callee: Expr, start: Span) -> Parsed<Expr> {
         let closure = self.closure()?;
-        let arg = Arg { name: None, value: closure, spread: false };
+        let arg = Arg {
+            name: None,
+            value: closure,
+            spread: false,
+        };
         let span = self.span_from(start);
         let kind = match callee.kind {
-            ExprKind::Call { object, name, name_span, mut args, safe, spread } => {
+            ExprKind::Call {
+                object,
+                name,
+                name_span,
+                mut args,
+                safe,
+                spread,
+            } => {
                 args.push(arg);
-                ExprKind::Call { object, name, name_span, args, safe, spread }
+                ExprKind::Call {
+                    object,
+                    name,
+                    name_span,
+                    args,
+                    safe,
+                    spread,
+                }
             }
             ExprKind::Invoke { callee, mut args } => {
                 args.push(arg);
@@ -376,180 +541,70 @@ impl Parser<'_> {
         let index = self.grouping(Self::expression)?;
         self.expect("]", "after the index")?;
         let span = self.span_from(start);
-        Ok(expr(ExprKind::Index { object: Box::new(object), index: Box::new(index) }, span))
-    }
-
-    fn primary(&mut self) -> Parsed<Expr> {
-        let token = self.peek();
-        let span = token.span;
-        match &token.kind {
-            TokenKind::Int(number) => {
-                self.next();
-                Ok(expr(ExprKind::Int(*number), span))
-            }
-            TokenKind::Decimal(number) => {
-                self.next();
-                Ok(expr(ExprKind::Decimal(*number), span))
-            }
-            TokenKind::Text(text) => {
-                self.next();
-                Ok(expr(ExprKind::Text(text.clone()), span))
-            }
-            TokenKind::Interpolated(pieces) => {
-                self.next();
-                Ok(expr(ExprKind::Interpolated(self.parts(pieces)?), span))
-            }
-            TokenKind::Word(word) => self.word_expression(word, span),
-            TokenKind::Symbol("(") => {
-                self.next();
-                let value = self.grouping(Self::command_expression)?;
-                self.expect(")", "after the expression")?;
-                Ok(expr(value.kind, self.span_from(span)))
-            }
-            TokenKind::Symbol("[") => self.list_or_map(),
-            TokenKind::Symbol("{") => self.closure(),
-            _ => Err(self.unexpected("an expression")),
-        }
-    }
-
-    fn word_expression(&mut self, word: &str, span: Span) -> Parsed<Expr> {
-        let kind = match word {
-            "null" => ExprKind::Null,
-            "true" => ExprKind::Bool(true),
-            "false" => ExprKind::Bool(false),
-            "new" => {
-                self.next();
-                let class = self.qualified_name()?;
-                if self.is("<") && !self.skip_type_arguments() {
-                    return Err(self.unexpected("the constructor's arguments"));
-                }
-                let args = if self.is("(") { self.parenthesised_args()? } else { Vec::new() };
-                return Ok(expr(ExprKind::New { class, args }, self.span_from(span)));
-            }
-            _ if KEYWORDS.contains(&word) && !matches!(word, "default" | "in" | "as" | "case") => {
-                return Err(self.unexpected("an expression"));
-            }
-            _ => ExprKind::Name(word.to_owned()),
-        };
-        self.next();
-        Ok(expr(kind, span))
-    }
-
-    fn list_or_map(&mut self) -> Parsed<Expr> {
-        let open = self.next().span;
-        self.grouping(|parser| {
-            if parser.take(":") {
-                parser.expect("]", "to end the empty map")?;
-                return Ok(expr(ExprKind::Map(Vec::new()), parser.span_from(open)));
-            }
-            let mut items = Vec::new();
-            let mut entries = Vec::new();
-            while !parser.is("]") {
-                if parser.peek().kind == TokenKind::End {
-                    return Err(SyntaxError::new(open, "this `[` is never closed: expected `]`"));
-                }
-                let item = parser.map_key_or_item()?;
-                if parser.take(":") {
-                    entries.push((item, parser.command_expression()?));
-                } else {
-                    items.push(item);
-                }
-                if !parser.take(",") {
-                    break;
-                }
-            }
-            if !items.is_empty() && !entries.is_empty() {
-                return Err(SyntaxError::new(items[0].span, "a value stands among a map's entries: expected `key: value`"));
-            }
-            parser.expect("]", "or `,` after the item")?;
-            let span = parser.span_from(open);
-            Ok(if entries.is_empty() { expr(ExprKind::List(items), span) } else { expr(ExprKind::Map(entries), span) })
-        })
-    }
-
-    fn map_key_or_item(&mut self) -> Parsed<Expr> {
-        // A bare word before a colon is a key, not a name; any keyword may be one.
-        if self.is_ahead(1, ":") && let TokenKind::Word(word) = &self.peek().kind {
-            let span = self.next().span;
-            return Ok(expr(ExprKind::Text(word.clone()), span));
-        }
-        self.expression()
-    }
-
-    fn closure(&mut self) -> Parsed<Expr> {
-        self.deeper(|parser| {
-            let open = parser.expect("{", "to begin the closure")?;
-            let parameters = if parser.arrow_ahead() {
-                let parameters = parser.grouping(|parser| parser.parameters("->"))?;
-                parser.expect("->", "after the closure's parameters")?;
-                Some(parameters)
-            } else {
-                None
-            };
-            let body = parser.statements_until_brace(open)?;
-            let span = parser.span_from(open);
-            Ok(expr(ExprKind::Closure(Arc::new(ClosureExpr { parameters, body, span })), span))
-        })
-    }
-
-    /// Whether the parameters of a closure stand here: only names, types, defaults and commas up to an arrow.
-    fn arrow_ahead(&self) -> bool {
-        for by in 0..64 {
-            match &self.ahead(by).kind {
-                TokenKind::Symbol("->") => return true,
-                TokenKind::Word(_) | TokenKind::Int(_) | TokenKind::Text(_) => {}
-                TokenKind::Symbol("," | "=" | "." | "<" | ">" | "[" | "]") => {}
-                _ => return false,
-            }
-        }
-        false
-    }
-
-    fn parts(&mut self, pieces: &[Piece]) -> Parsed<Vec<StringPart>> {
-        let mut parts = Vec::new();
-        for piece in pieces {
-            parts.push(match piece {
-                Piece::Text(text) => StringPart::Text(text.clone()),
-                Piece::Tokens(tokens) => {
-                    let mut inner = Parser { tokens, at: 0, depth: self.depth + 1, grouped: 1 };
-                    if inner.peek().kind == TokenKind::End {
-                        StringPart::Text(String::new())
-                    } else {
-                        let value = inner.expression()?;
-                        if inner.peek().kind != TokenKind::End {
-                            return Err(inner.unexpected("`}` to end the interpolation"));
-                        }
-                        StringPart::Expr(value)
-                    }
-                }
-            });
-        }
-        Ok(parts)
+        Ok(expr(
+            ExprKind::Index {
+                object: Box::new(object),
+                index: Box::new(index),
+            },
+            span,
+        ))
     }
 }
 
 fn call_kind(callee: Expr, args: Vec<Arg>) -> ExprKind {
     match callee.kind {
-        ExprKind::Name(name) => {
-            ExprKind::Call { object: None, name, name_span: callee.span, args, safe: false, spread: false }
-        }
-        ExprKind::Property { object, name, safe, spread } => match name.kind {
-            ExprKind::Text(text) => {
-                ExprKind::Call { object: Some(object), name: text, name_span: name.span, args, safe, spread }
-            }
+        ExprKind::Name(name) => ExprKind::Call {
+            object: None,
+            name,
+            name_span: callee.span,
+            args,
+            safe: false,
+            spread: false,
+        },
+        ExprKind::Property {
+            object,
+            name,
+            safe,
+            spread,
+        } => match name.kind {
+            ExprKind::Text(text) => ExprKind::Call {
+                object: Some(object),
+                name: text,
+                name_span: name.span,
+                args,
+                safe,
+                spread,
+            },
             kind => {
                 let name = Box::new(expr(kind, name.span));
-                let callee = expr(ExprKind::Property { object, name, safe, spread }, callee.span);
-                ExprKind::Invoke { callee: Box::new(callee), args }
+                let callee = expr(
+                    ExprKind::Property {
+                        object,
+                        name,
+                        safe,
+                        spread,
+                    },
+                    callee.span,
+                );
+                ExprKind::Invoke {
+                    callee: Box::new(callee),
+                    args,
+                }
             }
         },
-        kind => ExprKind::Invoke { callee: Box::new(expr(kind, callee.span)), args },
+        kind => ExprKind::Invoke {
+            callee: Box::new(expr(kind, callee.span)),
+            args,
+        },
     }
 }
 
 fn takes_closure(value: &Expr) -> bool {
     matches!(
         value.kind,
-        ExprKind::Name(_) | ExprKind::Property { spread: false, .. } | ExprKind::Call { .. } | ExprKind::Invoke { .. }
+        ExprKind::Name(_)
+            | ExprKind::Property { spread: false, .. }
+            | ExprKind::Call { .. }
+            | ExprKind::Invoke { .. }
     )
 }
