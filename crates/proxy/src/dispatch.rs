@@ -1,0 +1,253 @@
+//! From a request's head to what is done about it: the route, and the head as the app gets it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::files::FileRequest;
+use crate::h1::request::RequestHead;
+use crate::h1::{Length, elements, named, push_decimal, push_field};
+use crate::page::{Page, Wants};
+use crate::table::{Entry, Ready};
+use crate::worker::Worker;
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its address as text.
+    pub(crate) text: String,
+    /// Whether it came over TLS.
+    pub(crate) tls: bool,
+    /// Whether its `X-Forwarded-*` fields are believed.
+    pub(crate) trusted: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(worker: &Worker, address: IpAddr, tls: bool) -> Self {
+        let address = address.to_canonical();
+        Self {
+            text: address.to_string(),
+            tls,
+            trusted: worker.trusts(address),
+        }
+    }
+}
+
+/// What is remembered of a request's head when its bytes are gone. The texts are reused from request to request.
+#[derive(Debug, Default)]
+pub(crate) struct Meta {
+    /// The host in lower case, without a port.
+    pub(crate) host: String,
+    /// The path without a query.
+    pub(crate) path: String,
+    pub(crate) to_head: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) wants: Wants,
+    pub(crate) request_id: String,
+}
+
+/// What is done about a request.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// It goes to an instance of the route; its head is written.
+    Forward(Arc<Entry>),
+    /// A file answers it.
+    File(Arc<Entry>, Box<FileRequest>),
+    /// The proxy answers it by itself, on behalf of a route or of none.
+    Page(Option<Arc<Entry>>, Page),
+}
+
+/// Looks the route up; where an app answers, writes the head for it into `out`.
+pub(crate) fn dispatch(
+    worker: &Worker,
+    peer: &Peer,
+    head: &RequestHead<'_, '_>,
+    meta: &mut Meta,
+    out: &mut Vec<u8>,
+) -> Action {
+    meta.host.clear();
+    meta.host.push_str(host_of(head.authority));
+    meta.host.make_ascii_lowercase();
+    meta.path.clear();
+    meta.path
+        .push_str(head.target.split('?').next().unwrap_or(head.target));
+    meta.to_head = head.method == "HEAD";
+    meta.idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+    meta.upgrade = head.upgrade.is_some();
+    meta.wants = Wants::read(head.fields);
+    choose_request_id(worker, peer, head, &mut meta.request_id);
+    let Some(entry) = worker.find(&meta.host, &meta.path) else {
+        worker.shared().unrouted.fetch_add(1, Ordering::Relaxed);
+        return Action::Page(None, Page::unknown_host(&meta.host, &meta.path));
+    };
+    match &entry.backend {
+        Ready::Instances(_) => {
+            write_head(out, peer, head, meta, &entry);
+            Action::Forward(entry)
+        }
+        Ready::Files { .. } => {
+            let request = Box::new(FileRequest::read(head));
+            Action::File(entry, request)
+        }
+        Ready::Stopped { reason } => {
+            let page = Page::stopped(entry.meter.name(), reason);
+            Action::Page(Some(entry), page)
+        }
+    }
+}
+
+/// The host of `host[:port]`, brackets of an IPv6 literal included.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
+}
+
+/// A trusted proxy's request id is kept, so that its log and ours speak of the same; anybody else's could be anything.
+fn choose_request_id(
+    worker: &Worker,
+    peer: &Peer,
+    head: &RequestHead<'_, '_>,
+    request_id: &mut String,
+) {
+    request_id.clear();
+    if peer.trusted
+        && let Some(field) = head
+            .fields
+            .iter()
+            .find(|field| named(field, "x-request-id"))
+        && (1..=128).contains(&field.value.len())
+        && field
+            .value
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'='))
+    {
+        request_id.extend(field.value.iter().map(|byte| char::from(*byte)));
+        return;
+    }
+    let (high, low) = (worker.chance().next(), worker.chance().next());
+    // Writing into a String cannot fail.
+    let _ = write!(request_id, "{high:016x}{low:016x}");
+}
+
+/// Writes the head for the app: framing and forwarding fields are ours, everything end-to-end is the client's.
+fn write_head(
+    out: &mut Vec<u8>,
+    peer: &Peer,
+    head: &RequestHead<'_, '_>,
+    meta: &Meta,
+    entry: &Entry,
+) {
+    out.clear();
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    let strip = match entry.strip_prefix && head.target != "*" {
+        true => entry.prefix.len(),
+        false => 0,
+    };
+    let target = &head.target[strip..];
+    if strip > 0 && !target.starts_with('/') {
+        out.push(b'/');
+    }
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // An app of HTTP/1.1 must be told a host; a client of HTTP/1.0 may have given none.
+    push_field(out, b"host", head.authority.as_bytes());
+    for field in head.fields {
+        if !is_taken_off(field.name, peer.trusted) && !head.is_listed(field.name) {
+            push_field(out, field.name.as_bytes(), field.value);
+        }
+    }
+    match head.body {
+        Length::Fixed(length) => {
+            out.extend_from_slice(b"content-length: ");
+            push_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        Length::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        // A method that has a body by nature says that it is empty (RFC 9110, section 8.6).
+        _ if matches!(head.method, "POST" | "PUT" | "PATCH") => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        _ => {}
+    }
+    if head.expects_continue {
+        out.extend_from_slice(b"expect: 100-continue\r\n");
+    }
+    if let Some(offer) = head.upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        push_field(out, b"upgrade", offer);
+    }
+    write_forwarded(out, peer, head, meta, &entry.prefix[..strip]);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_forwarded(
+    out: &mut Vec<u8>,
+    peer: &Peer,
+    head: &RequestHead<'_, '_>,
+    meta: &Meta,
+    prefix: &str,
+) {
+    out.extend_from_slice(b"x-forwarded-for: ");
+    let mut given = (false, false);
+    if peer.trusted {
+        for field in head.fields {
+            if named(field, "x-forwarded-for") {
+                for element in elements(field.value) {
+                    out.extend_from_slice(element);
+                    out.extend_from_slice(b", ");
+                }
+            }
+            given.0 |= named(field, "x-forwarded-proto");
+            given.1 |= named(field, "x-forwarded-host");
+        }
+    }
+    out.extend_from_slice(peer.text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if !given.0 {
+        out.extend_from_slice(match peer.tls {
+            true => b"x-forwarded-proto: https\r\n".as_slice(),
+            false => b"x-forwarded-proto: http\r\n",
+        });
+    }
+    if !given.1 {
+        push_field(out, b"x-forwarded-host", head.authority.as_bytes());
+    }
+    if !prefix.is_empty() {
+        push_field(out, b"x-forwarded-prefix", prefix.as_bytes());
+    }
+    push_field(out, b"x-request-id", meta.request_id.as_bytes());
+}
+
+/// Fields of a request that are for this hop, are written anew, or that an app would believe although anybody can send them.
+fn is_taken_off(name: &str, trusted: bool) -> bool {
+    // WSGI and CGI cannot tell `X_Forwarded_For` from `X-Forwarded-For`.
+    if name.contains('_') {
+        return true;
+    }
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match name.len() {
+        2 => is("te"),
+        4 => is("host"),
+        // CGI makes HTTP_PROXY of it, which HTTP clients believe ("httpoxy").
+        5 => is("proxy"),
+        6 => is("expect"),
+        7 => is("upgrade"),
+        9 => is("forwarded") || is("x-real-ip"),
+        10 => is("connection") || is("keep-alive"),
+        12 => is("x-request-id"),
+        14 => is("content-length"),
+        15 => is("x-forwarded-for"),
+        16 => (is("x-forwarded-host") && !trusted) || is("proxy-connection"),
+        17 => is("transfer-encoding") || (is("x-forwarded-proto") && !trusted),
+        18 => is("x-forwarded-prefix"),
+        length => !trusted && length > 12 && name[..12].eq_ignore_ascii_case("x-forwarded-"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

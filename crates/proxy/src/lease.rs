@@ -1,0 +1,142 @@
+//! Getting a connection to an instance of a route: an idle one, a new one, or one a little later.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use launchway_model::instance::TargetAddress;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::stream::Stream;
+use crate::table::{Entry, Ready};
+use crate::target::{OnTarget, Target};
+use crate::worker::Worker;
+
+/// The first pause between two looks for an instance; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection to an instance, with the request counted on it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) stream: Stream,
+    pub(crate) guard: OnTarget,
+    /// Whether the connection has carried a request before.
+    pub(crate) reused: bool,
+}
+
+/// No instance could be reached in time.
+#[derive(Debug)]
+pub(crate) struct Unreachable {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+}
+
+/// Finds an instance that is not among `tried` and connects to it. While none is up it waits, looking at newer route tables.
+/// `max_idle` bounds the age of an idle connection that may be used; without it the connection is a new one.
+pub(crate) async fn acquire(
+    worker: &Worker,
+    entry: &Arc<Entry>,
+    host: &str,
+    path: &str,
+    tried: &[Arc<Target>],
+    max_idle: Option<Duration>,
+) -> Result<Lease, Unreachable> {
+    let limits = worker.limits();
+    let mut entry = Arc::clone(entry);
+    let mut until: Option<Instant> = None;
+    let mut pause = FIRST_PAUSE;
+    let mut desperate = false;
+    loop {
+        let Ready::Instances(balanced) = &entry.backend else {
+            return Err(Unreachable {
+                status: 503,
+                reason: "the app has just been changed; try again",
+            });
+        };
+        let picked = match desperate {
+            false => balanced.pick(worker.chance(), tried),
+            true => balanced.last_resort(worker.chance()),
+        };
+        if let Some(target) = picked.map(Arc::clone) {
+            let Some(guard) = target.begin() else {
+                // The table changed between the look-up and here.
+                match worker.find(host, path) {
+                    Some(newer) => entry = newer,
+                    None => return Err(gone()),
+                }
+                continue;
+            };
+            if let Some(max_idle) = max_idle
+                && let Some(stream) = target.take(worker.index(), max_idle)
+            {
+                return Ok(Lease {
+                    stream,
+                    guard,
+                    reused: true,
+                });
+            }
+            match connect(target.address(), limits.connect_timeout).await {
+                Ok(stream) => {
+                    target.reached();
+                    return Ok(Lease {
+                        stream,
+                        guard,
+                        reused: false,
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!(instance = %target.instance(), %error, "an instance refused a connection");
+                    target.refused(limits.down_for);
+                    desperate = false;
+                    // Another one may be up: look at once, and wait only where there is none.
+                    if balanced.pick(worker.chance(), tried).is_some() {
+                        continue;
+                    }
+                }
+            }
+        } else if !tried.is_empty() && !desperate {
+            // All others are down; those that failed this request once are better than none.
+            desperate = true;
+            continue;
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + limits.wait_for_target);
+        if Instant::now() >= until {
+            return Err(Unreachable {
+                status: 503,
+                reason: "no instance of the app can be reached",
+            });
+        }
+        worker.table_changed_or(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        desperate = true;
+        match worker.find(host, path) {
+            Some(newer) => entry = newer,
+            None => return Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Unreachable {
+    Unreachable {
+        status: 404,
+        reason: "the route has just been removed",
+    }
+}
+
+async fn connect(address: &TargetAddress, patience: Duration) -> io::Result<Stream> {
+    let connecting = async {
+        match address {
+            TargetAddress::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            TargetAddress::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
+    };
+    match tokio::time::timeout(patience, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

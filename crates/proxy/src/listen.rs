@@ -1,0 +1,75 @@
+//! Listening sockets.
+//!
+//! Each worker has a socket of its own on the same address (SO_REUSEPORT), so that the kernel spreads connections and no lock is
+//! shared. Closing one of such a group resets the connections that wait on it, so the starter keeps a duplicate of each for
+//! the life of the process: a worker that is started anew takes the same socket over.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::ProxyError;
+
+/// Connections that may wait to be accepted, per socket.
+const BACKLOG: i32 = 4096;
+
+/// The sockets of one address: one for each worker, or the inherited ones, shared.
+#[derive(Debug)]
+pub(crate) struct Group {
+    address: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
+impl Group {
+    /// Binds an address for this many workers.
+    pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Self, ProxyError> {
+        let trouble = |source| ProxyError::Listen { address, source };
+        // Sockets of a group may be joined by any process of the same user, who would then silently share our connections.
+        // Binding without SO_REUSEPORT first finds the address free or fails.
+        let probe = open(address, false).map_err(trouble)?;
+        let bound = probe.local_addr().map_err(trouble)?;
+        drop(probe);
+        let mut sockets = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            sockets.push(open(bound, true).map_err(trouble)?);
+        }
+        Ok(Self {
+            address: bound,
+            sockets,
+        })
+    }
+
+    /// Takes sockets over that already listen on one address.
+    pub(crate) fn inherit(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<Self> {
+        for socket in &sockets {
+            socket.set_nonblocking(true)?;
+        }
+        Ok(Self { address, sockets })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A duplicate of a worker's socket.
+    pub(crate) fn of_worker(&self, worker: usize) -> io::Result<TcpListener> {
+        self.sockets[worker % self.sockets.len()].try_clone()
+    }
+}
+
+fn open(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if share {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
