@@ -15,11 +15,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod cgroup;
 pub mod client;
 mod error;
+mod namespaces;
 pub mod observe;
 pub mod sandbox;
 pub mod shim;
+mod sys;
 
 pub use client::{Adopted, DeadShim, ShimHandle, ShimLink, ShimView, Supervisor};
 pub use error::SupervisorError;
