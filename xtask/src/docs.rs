@@ -1,26 +1,21 @@
 //! docs/commands.md, made from the program's own help so that it cannot fall behind.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// Where it lies.
-pub(crate) fn path(root: &Path) -> PathBuf {
-    root.join("docs/commands.md")
-}
-
 /// Writes it.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
-    let path = path(root);
+    let path = root.join("docs/commands.md");
     std::fs::create_dir_all(root.join("docs"))?;
     std::fs::write(&path, text(root)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
 }
 
-/// What it should hold now. The program is built for it in the development profile, which the tests have built already.
-pub(crate) fn text(root: &Path) -> anyhow::Result<String> {
+/// What it should hold now.
+fn text(root: &Path) -> anyhow::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root)

@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            eprintln!("cargo xtask tidy   check imports between crates, file sizes, names, docs, the dependency tree");
+            eprintln!("cargo xtask tidy   check imports between crates, file sizes, names, the dependency tree");
             eprintln!("cargo xtask docs   write docs/commands.md from the program's own help");
             Ok(ExitCode::FAILURE)
         }

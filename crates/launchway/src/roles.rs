@@ -34,18 +34,15 @@ fn with_folder(role: &str, folder: Option<OsString>, run: fn(&Path) -> ExitCode)
     }
 }
 
-/// How `launchway up` starts control and proxy; a service manager leaves these out.
+/// Whose end is this process's end.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct FromParent {
-    /// Standard input is the listening socket
-    #[arg(long, hide = true)]
-    listener_is_stdin: bool,
+pub(crate) struct Parent {
     /// The process whose end is this one's end
     #[arg(long, hide = true)]
     parent: Option<i32>,
 }
 
-impl FromParent {
+impl Parent {
     /// Ties this process's life to its parent's: it is told to stop when the parent ends, however that ends.
     ///
     /// # Errors
@@ -55,8 +52,28 @@ impl FromParent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
         // The parent may have ended before the line above.
         let still = rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
-        anyhow::ensure!(still, "`launchway up` ended");
+        anyhow::ensure!(still, "the process that started this one ended");
         Ok(())
+    }
+}
+
+/// How `launchway up` starts control and proxy; a service manager leaves these out.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FromParent {
+    #[command(flatten)]
+    parent: Parent,
+    /// Standard input is the listening socket
+    #[arg(long, hide = true)]
+    listener_is_stdin: bool,
+}
+
+impl FromParent {
+    /// As [`Parent::tie`].
+    ///
+    /// # Errors
+    /// The parent ended already.
+    pub(crate) fn tie(&self) -> anyhow::Result<()> {
+        self.parent.tie()
     }
 
     /// The listening socket that the parent handed over, if it did.

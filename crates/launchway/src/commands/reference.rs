@@ -7,7 +7,7 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, Context};
 
-/// Print docs/commands.md, which `cargo xtask tidy` compares with this.
+/// Print docs/commands.md; `cargo xtask docs` writes it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CommandReference {}
 
@@ -42,5 +42,17 @@ fn describe(text: &mut String, path: &str, command: &mut clap::Command, level: u
         if !sub.is_hide_set() && sub.get_name() != "help" {
             describe(text, &name, sub, level + 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_of_the_commands_is_what_their_help_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written.trim_end(), text().trim_end(), "run `cargo xtask docs`");
     }
 }

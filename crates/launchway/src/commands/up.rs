@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 use crate::cli::Context;
+use crate::roles::Parent;
 use crate::up;
 
 /// Start Launchway in the foreground: control (API and pages) and the proxy.
@@ -24,10 +25,13 @@ pub(crate) struct Up {
     /// Leave the apps running when this stops
     #[arg(long)]
     keep_apps: bool,
+    #[command(flatten)]
+    parent: Parent,
 }
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Up) -> anyhow::Result<ExitCode> {
+    args.parent.tie()?;
     let options = up::Options {
         home: context.settings()?.home().clone(),
         bind: args.bind,

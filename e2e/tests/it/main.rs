@@ -1,0 +1,12 @@
+//! End-to-end tests: the real binary, as a user would drive it. One binary, so that it is linked once.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod apps;
+mod bad_input;
+mod bad_start;
+mod examples;
+mod kills;
+mod page;
+mod push;
+mod up;
