@@ -17,6 +17,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod advisory;
+pub mod command;
+pub mod database;
+pub mod dependency_check;
 pub mod ecosystem;
 pub mod error;
 pub mod finding;
@@ -24,8 +27,14 @@ pub mod index;
 pub mod located;
 pub mod lockfile;
 pub mod matching;
+pub mod output;
 pub mod package;
+pub mod policy;
+pub mod report;
+pub mod scan;
 pub mod severity;
 pub mod version;
+pub mod walk;
 
 pub use error::ScanError;
+pub use report::{ExitCode, Report};

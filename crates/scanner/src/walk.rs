@@ -1,0 +1,127 @@
+//! Finds the files that name packages in a tree, quickly: git's ignore rules count, `.git`, `node_modules` and
+//! virtual environments are passed over unless asked for, links are not followed.
+//!
+//! One thread walks: a scan must not take the machine from the apps that it serves. Files are told by name alone
+//! and never opened here.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use ignore::WalkBuilder;
+
+use crate::lockfile::{Kind, go_mod_is_complete};
+
+/// What a walk looks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WalkOptions {
+    /// Also what is installed: `node_modules` and virtual environments.
+    pub installed: bool,
+    /// Also what git's ignore files leave out.
+    pub no_ignore: bool,
+}
+
+/// What a walk found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// Files that name packages, sorted by path.
+    pub files: Vec<(PathBuf, Kind)>,
+    /// Folders that could not be read, and why.
+    pub problems: Vec<(PathBuf, String)>,
+    /// How many files and folders were passed.
+    pub seen: u64,
+}
+
+/// Finds the files in a tree. A path that is itself a file is taken as what its name says.
+pub fn find(root: &Path, options: &WalkOptions) -> Walked {
+    let mut walked = Walked::default();
+    if root.is_file() {
+        match Kind::of_named(root) {
+            Some(kind) => walked.files.push((root.to_owned(), kind)),
+            None => walked.problems.push((
+                root.to_owned(),
+                "this file's name is that of no lock file or manifest that the scanner reads"
+                    .to_owned(),
+            )),
+        }
+        return walked;
+    }
+    // Somebody who names an environment means what is in it.
+    let installed = options.installed || is_environment(root);
+    let walker = WalkBuilder::new(root)
+        .standard_filters(false)
+        .git_ignore(!options.no_ignore)
+        .git_exclude(!options.no_ignore)
+        .git_global(false)
+        .parents(!options.no_ignore)
+        .require_git(false)
+        .filter_entry(move |entry| {
+            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            entry.depth() == 0
+                || !is_folder
+                || (entry.file_name() != ".git" && (installed || !is_environment(entry.path())))
+        })
+        .build();
+    for entry in walker {
+        walked.seen += 1;
+        match entry {
+            Ok(entry) => {
+                if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+                    continue;
+                }
+                if let Some(kind) = Kind::of(entry.path())
+                    .filter(|kind| installed || !matches!(kind, Kind::DistInfo | Kind::NodeModule))
+                {
+                    walked.files.push((entry.into_path(), kind));
+                }
+            }
+            Err(error) => {
+                let path = error_path(&error).unwrap_or(root).to_owned();
+                walked.problems.push((path, error.to_string()));
+            }
+        }
+    }
+    walked.files.sort();
+    drop_redundant(&mut walked.files);
+    walked
+}
+
+/// Whether a folder holds installed packages: `node_modules`, or a Python environment by PEP 405's mark.
+fn is_environment(folder: &Path) -> bool {
+    let Some(name) = folder.file_name() else {
+        return false;
+    };
+    if name == "node_modules" || name == "site-packages" || name == "__pypackages__" {
+        return true;
+    }
+    // Looking for the mark in every folder would double the work; environments carry one of a few names, or `bin`.
+    let name = name.to_string_lossy();
+    (name.contains("env") || name.starts_with('.')) && folder.join("pyvenv.cfg").is_file()
+}
+
+/// `go.sum` says nothing more than a complete `go.mod` beside it, and lists versions that are not built.
+fn drop_redundant(files: &mut Vec<(PathBuf, Kind)>) {
+    let complete: HashSet<PathBuf> = files
+        .iter()
+        .filter(|(path, kind)| *kind == Kind::GoMod && go_mod_is_complete(path))
+        .filter_map(|(path, _)| path.parent().map(Path::to_owned))
+        .collect();
+    files.retain(|(path, kind)| {
+        *kind != Kind::GoSum
+            || !path
+                .parent()
+                .is_some_and(|folder| complete.contains(folder))
+    });
+}
+
+fn error_path(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            error_path(err)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Findings equal the ids that an independent implementation of the matching rules found, exactly.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use launchway_scanner::command::run;
+use launchway_scanner::report::{ExitCode, Report};
+
+use crate::{Bench, data};
+
+type Ids = BTreeMap<String, BTreeSet<String>>;
+
+/// `name==version` to record ids, of vulnerabilities or of warnings with their kind.
+fn found(report: &Report, warnings: bool) -> Ids {
+    let mut ids = Ids::new();
+    for finding in report
+        .findings
+        .iter()
+        .filter(|finding| finding.kind.is_warning() == warnings)
+    {
+        let key = format!("{}=={}", finding.package.to_lowercase(), finding.version);
+        let suffix = if warnings {
+            format!(" ({})", finding.kind.as_str())
+        } else {
+            String::new()
+        };
+        ids.entry(key)
+            .or_default()
+            .extend(finding.ids.iter().map(|id| format!("{id}{suffix}")));
+    }
+    ids
+}
+
+fn expected(case: &serde_json::Value, key: &str) -> Ids {
+    case.get(key).map_or_else(Ids::new, |value| {
+        serde_json::from_value(value.clone()).unwrap()
+    })
+}
+
+/// Scans a case's lock file against a database and compares every id.
+fn check(case: &str, lock: &str, scanned_as: &str, cases: &Path, database: &Path) {
+    let bench = Bench::new();
+    bench.file(scanned_as, fs::read(cases.join(lock)).unwrap());
+    let outcome = run(&bench.options_for(database)).unwrap();
+    let wanted: serde_json::Value = serde_json::from_str(
+        &fs::read_to_string(cases.join(format!("{case}.expected.json"))).unwrap(),
+    )
+    .unwrap();
+    let vulnerabilities = if wanted.get("findings").is_some() {
+        "findings"
+    } else {
+        "vulnerabilities"
+    };
+    assert_eq!(
+        found(&outcome.report, false),
+        expected(&wanted, vulnerabilities),
+        "{case}"
+    );
+    assert_eq!(
+        found(&outcome.report, true),
+        expected(&wanted, "warnings"),
+        "{case}"
+    );
+    if let Some(skipped) = wanted.get("skipped_not_from_registry") {
+        let names: BTreeSet<String> = outcome
+            .report
+            .skipped
+            .iter()
+            .map(|package| format!("{}=={}", package.name, package.version))
+            .collect();
+        assert_eq!(
+            names,
+            serde_json::from_value(skipped.clone()).unwrap(),
+            "{case}"
+        );
+    }
+    assert_eq!(outcome.exit, ExitCode::Findings);
+    assert_eq!(outcome.report.problems, []);
+    assert_eq!(outcome.report.unresolved, []);
+}
+
+const CASES: [(&str, &str, &str, &str); 3] = [
+    ("shop", "shop.requirements.txt", "requirements.txt", "pypi"),
+    (
+        "url-shortener",
+        "url-shortener.requirements.txt",
+        "requirements.txt",
+        "pypi",
+    ),
+    (
+        "ripgrep-11.0.0",
+        "ripgrep-11.0.0.Cargo.lock",
+        "Cargo.lock",
+        "crates",
+    ),
+];
+
+#[test]
+fn the_carried_records_give_exactly_the_expected_ids() {
+    for (case, lock, name, _) in CASES {
+        check(case, lock, name, &data("cases"), &data("advisories"));
+    }
+}
+
+/// The whole databases, which are too large to carry: beside the checkout, where somebody put them.
+fn shared() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/advisories");
+    if folder.join("pypi.tar.gz").is_file() {
+        return Some(folder);
+    }
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+    {
+        eprintln!("skipped: ../shared/advisories is missing beside the checkout");
+    }
+    None
+}
+
+#[test]
+fn the_whole_databases_give_exactly_the_expected_ids() {
+    let Some(folder) = shared() else { return };
+    for (case, lock, name, database) in CASES {
+        check(
+            case,
+            lock,
+            name,
+            &folder.join("cases"),
+            &folder.join(format!("{database}.tar.gz")),
+        );
+    }
+}
+
+#[test]
+fn every_record_of_the_whole_databases_is_read() {
+    use launchway_scanner::advisory::source::Source;
+    use launchway_scanner::index::builder::build;
+    let Some(folder) = shared() else { return };
+    let sources =
+        ["pypi.tar.gz", "crates.tar.gz"].map(|name| Source::detect(&folder.join(name)).unwrap());
+    let (bytes, report) = build(&sources, 0).unwrap();
+    assert_eq!(report.problems, [""; 0]);
+    assert_eq!(report.unreadable, 0);
+    assert_eq!(report.records + report.withdrawn, 2661 + 714);
+    assert!(report.withdrawn >= 10, "{report:?}");
+    assert!(bytes.len() < 4 << 20, "{} bytes", bytes.len());
+}
+
+#[test]
+fn ripgrep_is_told_how_to_mend() {
+    let bench = Bench::new();
+    bench.file(
+        "Cargo.lock",
+        fs::read(data("cases/ripgrep-11.0.0.Cargo.lock")).unwrap(),
+    );
+    let report = bench.run().report;
+    let smallvec = report
+        .findings
+        .iter()
+        .find(|finding| finding.id == "RUSTSEC-2019-0009")
+        .unwrap();
+    assert_eq!(smallvec.fixed.as_deref(), Some("0.6.10"));
+    assert_eq!(
+        smallvec.upgrade.as_deref(),
+        Some("0.6.14"),
+        "0.6.13 still has RUSTSEC-2021-0003"
+    );
+    assert_eq!(
+        smallvec.command.as_deref(),
+        Some("cargo update -p smallvec@0.6.9 --precise 0.6.14")
+    );
+    assert_eq!(smallvec.severity.score, Some(9.8));
+    let line = fs::read_to_string(data("cases/ripgrep-11.0.0.Cargo.lock"))
+        .unwrap()
+        .lines()
+        .position(|line| line == "name = \"smallvec\"")
+        .unwrap();
+    assert_eq!(smallvec.locations[0].line as usize, line + 1);
+    assert_eq!(&*smallvec.locations[0].file, "Cargo.lock");
+}
