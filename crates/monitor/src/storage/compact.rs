@@ -109,7 +109,7 @@ fn run(shared: &Arc<Shared>, wake: &(Mutex<()>, Condvar)) {
 
 /// Forces the log to the disk, without holding its lock meanwhile.
 pub(super) fn sync_log(shared: &Shared) -> Result<(), StoreError> {
-    let file = lock(&shared.log).as_mut().and_then(log::Log::to_sync);
+    let file = lock(&shared.log).as_mut().and_then(log::Log::take_unsynced);
     match file {
         Some((file, path)) => file
             .sync_data()

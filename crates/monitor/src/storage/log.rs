@@ -250,7 +250,7 @@ impl Log {
     }
 
     /// The file to sync, for doing it without holding the log's lock.
-    pub(super) fn to_sync(&mut self) -> Option<(Arc<File>, PathBuf)> {
+    pub(super) fn take_unsynced(&mut self) -> Option<(Arc<File>, PathBuf)> {
         std::mem::take(&mut self.unsynced).then(|| (self.file.clone(), self.path.clone()))
     }
 

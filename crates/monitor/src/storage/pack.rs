@@ -179,7 +179,7 @@ impl ValuePacker {
         Some(scale)
     }
 
-    fn to_integers(&mut self, values: &[f64]) -> Option<usize> {
+    fn find_integers(&mut self, values: &[f64]) -> Option<usize> {
         let scale = self.find_scale(values)?;
         self.exceptions.clear();
         self.integers.clear();
@@ -211,7 +211,7 @@ impl ValuePacker {
             out.extend_from_slice(&first.to_bits().to_le_bytes());
             return;
         }
-        let Some(scale) = self.to_integers(values) else {
+        let Some(scale) = self.find_integers(values) else {
             return put_xored(out, values);
         };
         let cost = |value: i64| {

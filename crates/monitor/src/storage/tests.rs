@@ -361,7 +361,7 @@ fn damage_is_cut_reported_and_the_rest_serves() {
         found += series.times.len();
     }
     assert!(selection.damaged() > 0);
-    assert!(found >= 240 * 10 && found < 240 * 7 * 10, "{found}");
+    assert!((240 * 10..240 * 7 * 10).contains(&found), "{found}");
     assert!(
         store
             .damages()

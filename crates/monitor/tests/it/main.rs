@@ -1,0 +1,5 @@
+//! Tests of the crate from outside: against references, real processes and other programs.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
+
+mod dataset;
+mod reference;
