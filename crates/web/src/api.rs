@@ -1,0 +1,375 @@
+//! The API: which operations there are; the modules below hold their handlers, each one call of control.
+
+mod access;
+mod apps;
+mod builds;
+mod deploys;
+mod running;
+
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use launchway_model::api::{
+    App, AppLogLine, ChangeAccepted, Config, ConfigChange, CreateApp, CreateToken, DeployAccepted,
+    DeployRequest, Description, Domain, LoginLink, NewToken, Progress, RollbackRequest, RunOutput,
+    RunRequest, ScaleRequest, Status, Token,
+};
+use launchway_model::build::{Build, TestCase};
+use launchway_model::deploy::{Deploy, Release};
+use launchway_model::instance::Instance;
+use launchway_model::{Problem, suggest};
+use utoipa::openapi::schema::Type;
+
+use crate::openapi::{Endpoints, about};
+use crate::problem::ApiProblem;
+use crate::stream::JSON_LINES;
+
+const EVENTS: &str = "text/event-stream";
+
+/// All operations of the API.
+pub(crate) fn endpoints() -> Endpoints {
+    Endpoints::new()
+        .get(
+            "/status",
+            access::status,
+            about("status", "How the installation is").answers::<Status>(),
+        )
+        // Apps.
+        .get(
+            "/apps",
+            apps::list,
+            about("apps", "All apps").lists::<App>(),
+        )
+        .post(
+            "/apps",
+            apps::create,
+            about("apps", "Make an app")
+                .takes::<CreateApp>()
+                .creates::<App>(),
+        )
+        .get(
+            "/apps/{app}",
+            apps::get,
+            about("apps", "One app").answers::<App>(),
+        )
+        .delete(
+            "/apps/{app}",
+            apps::delete,
+            about("apps", "Stop an app and remove all that it has"),
+        )
+        .get(
+            "/apps/{app}/description",
+            apps::description,
+            about("apps", "The description kept outside the repository").answers::<Description>(),
+        )
+        .put(
+            "/apps/{app}/description",
+            apps::describe,
+            about("apps", "Describe an app outside its repository")
+                .takes::<Description>()
+                .answers::<Description>(),
+        )
+        .get(
+            "/apps/{app}/domains",
+            apps::domains,
+            about("apps", "Host names of an app").lists::<Domain>(),
+        )
+        .post(
+            "/apps/{app}/domains",
+            apps::add_domain,
+            about("apps", "Route a host name to an app")
+                .takes::<Domain>()
+                .creates::<Domain>(),
+        )
+        .delete(
+            "/apps/{app}/domains/{domain}",
+            apps::remove_domain,
+            about("apps", "Take a host name away"),
+        )
+        .get(
+            "/apps/{app}/config",
+            apps::config,
+            about("apps", "Variables with their values").answers::<Config>(),
+        )
+        .patch(
+            "/apps/{app}/config",
+            apps::change_config,
+            about(
+                "apps",
+                "Set and unset variables; a running app gets a new release with them",
+            )
+            .takes::<ConfigChange>()
+            .answers::<Config>(),
+        )
+        // From a commit to a release.
+        .post(
+            "/deploys",
+            deploys::deploy_unnamed,
+            about(
+                "deploys",
+                "Deploy a commit to the app that is named like its source",
+            )
+            .takes::<DeployRequest>()
+            .begins::<DeployAccepted>(),
+        )
+        .post(
+            "/apps/{app}/deploys",
+            deploys::deploy,
+            about(
+                "deploys",
+                "Deploy a commit; the app is made where it does not exist",
+            )
+            .takes::<DeployRequest>()
+            .begins::<DeployAccepted>(),
+        )
+        .get(
+            "/apps/{app}/deploys",
+            deploys::list,
+            about("deploys", "Deploys of an app, newest first")
+                .limited()
+                .lists::<Deploy>(),
+        )
+        .get(
+            "/deploys/{deploy}",
+            deploys::get,
+            about("deploys", "One deploy").answers::<Deploy>(),
+        )
+        .post(
+            "/deploys/{deploy}/cancel",
+            deploys::cancel,
+            about("deploys", "Cancel a deploy that has not switched yet"),
+        )
+        .get(
+            "/deploys/{deploy}/progress",
+            deploys::progress,
+            about("deploys", "All that happens until the release serves")
+                .streams::<Progress>(&[EVENTS]),
+        )
+        .get(
+            "/builds",
+            builds::list_all,
+            about("builds", "Builds of all apps, newest first")
+                .limited()
+                .lists::<Build>(),
+        )
+        .get(
+            "/apps/{app}/builds",
+            builds::list,
+            about("builds", "Builds of an app, newest first")
+                .limited()
+                .lists::<Build>(),
+        )
+        .get(
+            "/builds/{build}",
+            builds::get,
+            about("builds", "One build").answers::<Build>(),
+        )
+        .post(
+            "/builds/{build}/cancel",
+            builds::cancel,
+            about("builds", "Cancel a build that waits or runs"),
+        )
+        .get(
+            "/builds/{build}/progress",
+            builds::progress,
+            about(
+                "builds",
+                "All that happens from the commit to the served release",
+            )
+            .streams::<Progress>(&[EVENTS]),
+        )
+        .get(
+            "/builds/{build}/tests",
+            builds::tests,
+            about("builds", "The test cases of a build").lists::<TestCase>(),
+        )
+        .get(
+            "/builds/{build}/stages/{stage}/log",
+            builds::log,
+            about(
+                "builds",
+                "A stage's log, a line each: Unix milliseconds, source letter, text; takes `Range`",
+            )
+            .text(),
+        )
+        .get(
+            "/apps/{app}/releases",
+            deploys::releases,
+            about("releases", "Releases of an app, newest first")
+                .limited()
+                .lists::<Release>(),
+        )
+        .get(
+            "/apps/{app}/releases/{release}",
+            deploys::release,
+            about("releases", "One release").answers::<Release>(),
+        )
+        .post(
+            "/apps/{app}/rollback",
+            deploys::rollback,
+            about("releases", "Bring an earlier release back into service")
+                .takes::<RollbackRequest>()
+                .begins::<ChangeAccepted>(),
+        )
+        // What runs.
+        .get(
+            "/apps/{app}/instances",
+            running::instances,
+            about("instances", "Instances of an app").lists::<Instance>(),
+        )
+        .put(
+            "/apps/{app}/formation",
+            running::scale,
+            about("instances", "Change how many instances run")
+                .takes::<ScaleRequest>()
+                .begins::<ChangeAccepted>(),
+        )
+        .post(
+            "/apps/{app}/restart",
+            running::restart,
+            about(
+                "instances",
+                "Replace instances by fresh ones, with no request lost",
+            )
+            .query("process", "Only this process type.", Type::String)
+            .begins::<ChangeAccepted>(),
+        )
+        .post(
+            "/apps/{app}/stop",
+            running::stop,
+            about("instances", "Stop an app").begins::<ChangeAccepted>(),
+        )
+        .post(
+            "/apps/{app}/start",
+            running::start,
+            about("instances", "Start a stopped app").begins::<ChangeAccepted>(),
+        )
+        .get(
+            "/apps/{app}/logs",
+            running::logs,
+            about("instances", "Lines that instances wrote, oldest first")
+                .query("process", "Only this process type.", Type::String)
+                .query("instance", "Only this instance.", Type::String)
+                .query(
+                    "lines",
+                    "How many of the last lines; 100 where absent.",
+                    Type::Integer,
+                )
+                .query(
+                    "follow",
+                    "Whether the stream goes on with new lines.",
+                    Type::Boolean,
+                )
+                .streams::<AppLogLine>(&[JSON_LINES, EVENTS]),
+        )
+        .post(
+            "/apps/{app}/run",
+            running::run,
+            about(
+                "instances",
+                "Run a command in the serving release; it ends with the request",
+            )
+            .takes::<RunRequest>()
+            .streams::<RunOutput>(&[JSON_LINES]),
+        )
+        // Who may use all this.
+        .get(
+            "/tokens",
+            access::tokens,
+            about("access", "All tokens, without their secrets").lists::<Token>(),
+        )
+        .post(
+            "/tokens",
+            access::create_token,
+            about("access", "Make a token, which is shown this once")
+                .takes::<CreateToken>()
+                .creates::<NewToken>(),
+        )
+        .delete(
+            "/tokens/{token}",
+            access::revoke_token,
+            about("access", "Make a token invalid"),
+        )
+        .post(
+            "/login-links",
+            access::create_login_link,
+            about(
+                "access",
+                "Make a link that logs a browser in, once, within ten minutes",
+            )
+            .creates::<LoginLink>(),
+        )
+}
+
+/// The answer to a path that is none of ours.
+pub(crate) async fn unknown(uri: Uri) -> ApiProblem {
+    let path = uri.path().trim_start_matches(crate::openapi::BASE);
+    let words = [
+        "apps",
+        "builds",
+        "deploys",
+        "status",
+        "tokens",
+        "login-links",
+        "openapi.json",
+        "description",
+        "domains",
+        "config",
+        "releases",
+        "rollback",
+        "instances",
+        "formation",
+        "restart",
+        "stop",
+        "start",
+        "logs",
+        "run",
+        "progress",
+        "cancel",
+        "tests",
+    ];
+    let near = path
+        .split('/')
+        .filter(|part| !part.is_empty() && !words.contains(part))
+        .find_map(|part| suggest::did_you_mean(part, words));
+    Problem::not_found(format!("the API has no `{path}`"))
+        .hint(near.unwrap_or_else(|| "`GET /api/v1/openapi.json` lists all operations.".to_owned()))
+        .into()
+}
+
+/// The answer to a known path with a method that it does not have.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let problem = Problem::invalid(format!("`{}` does not take {method}", uri.path()))
+        .hint("`GET /api/v1/openapi.json` lists all operations.");
+    let mut response = ApiProblem(problem).into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+/// `?limit=N`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limit {
+    #[serde(default = "fifty")]
+    limit: u32,
+}
+
+fn fifty() -> u32 {
+    50
+}
+
+impl Limit {
+    /// The limit, kept within what one answer should hold.
+    fn get(&self) -> u32 {
+        self.limit.clamp(1, 1000)
+    }
+}
+
+/// `?process=TYPE`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OnlyProcess {
+    process: Option<launchway_model::ProcessType>,
+}
+
+#[cfg(test)]
+mod tests;
