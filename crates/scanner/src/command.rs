@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::database::{Database, default_cache};
+use crate::ecosystem::Ecosystem;
 use crate::error::ScanError;
 use crate::output::{self, Format, Style};
 use crate::policy::Policy;
@@ -145,6 +146,17 @@ pub fn scan(options: &Options) -> Result<Report, ScanError> {
         project,
         now,
     ))
+}
+
+/// The ecosystems that trees need advisory data for, to be given to an update.
+///
+/// # Errors
+/// Where a path doesn't exist.
+pub fn ecosystems(paths: &[PathBuf], walk: &WalkOptions) -> Result<Vec<Ecosystem>, ScanError> {
+    Ok(Inventory::read(paths, walk)?
+        .ecosystems()
+        .into_iter()
+        .collect())
 }
 
 fn rules(options: &Options) -> Result<(Vec<Rule>, Vec<String>), ScanError> {

@@ -74,13 +74,13 @@ impl Database {
         let folder = cache.join(format!("records-{key:08x}"));
         let stamp_file = folder.join("source");
         // The stamp is written after the index, so an interrupted build is simply done again.
-        if fs::read_to_string(&stamp_file).is_ok_and(|kept| kept == stamp) {
-            if let Ok((index, note)) = Index::open_folder(&folder) {
-                return Ok(Self {
-                    index: Some(index),
-                    notes: note.into_iter().collect(),
-                });
-            }
+        if fs::read_to_string(&stamp_file).is_ok_and(|kept| kept == stamp)
+            && let Ok((index, note)) = Index::open_folder(&folder)
+        {
+            return Ok(Self {
+                index: Some(index),
+                notes: note.into_iter().collect(),
+            });
         }
         let (bytes, report) = build(std::slice::from_ref(source), now)?;
         let notes = describe(&report);

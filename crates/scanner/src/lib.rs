@@ -33,6 +33,7 @@ pub mod policy;
 pub mod report;
 pub mod scan;
 pub mod severity;
+pub mod update;
 pub mod version;
 pub mod walk;
 

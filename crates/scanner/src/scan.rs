@@ -154,7 +154,7 @@ impl Inventory {
     }
 
     /// The ecosystems that something must be said about.
-    fn ecosystems(&self) -> BTreeSet<Ecosystem> {
+    pub fn ecosystems(&self) -> BTreeSet<Ecosystem> {
         let named = self
             .subjects
             .keys()

@@ -51,12 +51,12 @@ pub(super) fn read(text: &str, release: &str) -> Result<Contents, SyntaxError> {
     for (line, text) in numbered(text).chain(std::iter::once((0, ""))) {
         if text.trim().is_empty() {
             let finished = std::mem::take(&mut stanza);
-            if let Some((name, version, line)) = finished.source()? {
-                if seen.insert((name.clone(), version.clone())) {
-                    contents
-                        .packages
-                        .push(Package::new(ecosystem.clone(), name, version, line));
-                }
+            if let Some((name, version, line)) = finished.source()?
+                && seen.insert((name.clone(), version.clone()))
+            {
+                contents
+                    .packages
+                    .push(Package::new(ecosystem.clone(), name, version, line));
             }
             continue;
         }

@@ -58,12 +58,12 @@ pub(super) fn read_node_module(text: &str) -> Result<Contents, SyntaxError> {
     let node = json::parse(text)?;
     node.expect_map("package.json")?;
     let mut contents = Contents::default();
-    if let (Some(name), Some(version)) = (node.text("name"), node.get("version")) {
-        if let Some(text) = version.as_text() {
-            contents
-                .packages
-                .push(Package::new(Ecosystem::Npm, name, text, version.line));
-        }
+    if let (Some(name), Some(version)) = (node.text("name"), node.get("version"))
+        && let Some(text) = version.as_text()
+    {
+        contents
+            .packages
+            .push(Package::new(Ecosystem::Npm, name, text, version.line));
     }
     Ok(contents)
 }

@@ -148,10 +148,10 @@ fn vulnerability(findings: &[&Finding]) -> Value {
         value["cwes"] = json!(cwes);
     }
     // Only where every place was decided upon is the vulnerability itself settled.
-    if let Verdict::Ignored { reason, .. } = &finding.verdict {
-        if findings.iter().all(|finding| finding.verdict.is_ignored()) {
-            value["analysis"] = json!({"state": "not_affected", "detail": reason});
-        }
+    if let Verdict::Ignored { reason, .. } = &finding.verdict
+        && findings.iter().all(|finding| finding.verdict.is_ignored())
+    {
+        value["analysis"] = json!({"response": ["will_not_fix"], "detail": reason});
     }
     value
 }

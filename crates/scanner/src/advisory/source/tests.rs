@@ -23,12 +23,12 @@ fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-fn collect(
-    source: &Source,
-) -> (
+type Collected = (
     Vec<(String, Result<Vec<u8>, String>)>,
     Result<(), ScanError>,
-) {
+);
+
+fn collect(source: &Source) -> Collected {
     let mut seen = Vec::new();
     let result =
         source.each(&mut |raw| seen.push((raw.origin.to_owned(), raw.bytes.map(<[u8]>::to_vec))));
