@@ -147,7 +147,7 @@ impl Supervisor {
         })?;
         let started = timeout(START_PATIENCE, until_ready(child)).await;
         let reason = match started {
-            Ok(Ok(())) => return link::connect(folder, spec, ANSWER_PATIENCE).await,
+            Ok(Ok(())) => return Ok(link::connect_to_new(folder, spec, ANSWER_PATIENCE).await),
             Ok(Err(words)) => words,
             Err(_) => format!("it was silent for {} s", START_PATIENCE.as_secs()),
         };

@@ -84,6 +84,16 @@ pub(crate) fn block_all_signals() {
     }
 }
 
+/// What a program expects to find when it starts: no signal is blocked, none is ignored.
+pub(crate) fn signals_as_at_start() {
+    let none = signal_set(&[]);
+    // SAFETY: the default action needs no handler, and the set is initialised.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
 /// The next signal of a [`signals_as_descriptor`] descriptor, if one waits.
 pub(crate) fn next_signal(descriptor: BorrowedFd<'_>) -> Option<i32> {
     // SAFETY: the structure is plain data, and the kernel writes whole ones only.

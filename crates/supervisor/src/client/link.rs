@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connects to a living shim. One that does not answer within `patience` is taken as it last wrote of itself.
+///
+/// # Errors
+/// [`SupervisorError::Gone`] where none listens.
 pub(super) async fn connect(
     folder: InstanceFolder,
     spec: ShimSpec,
@@ -32,34 +35,51 @@ pub(super) async fn connect(
     let gone = || SupervisorError::Gone {
         instance: spec.instance.clone(),
     };
-    let stream = folder.connect().await.map_err(|_| gone())?;
-    let mut stream = BufReader::new(stream);
-    send(&mut stream, &ShimRequest::Watch)
-        .await
-        .map_err(|_| gone())?;
+    let mut stream = open(&folder).await.map_err(|_| gone())?;
     let status = match timeout(patience, next_reply(&mut stream)).await {
         Ok(Ok(ShimReply::Status(status))) => status,
         Ok(_) => return Err(gone()),
         Err(_) => folder.state().unwrap_or_else(|| unknown(&spec)),
     };
+    Ok(handle(folder, spec, status, Some(stream)))
+}
+
+/// Connects to a shim that has just said that it is ready. It may be gone by now, if its app ran once and shortly: the handle
+/// then tells how it ended.
+pub(super) async fn connect_to_new(
+    folder: InstanceFolder,
+    spec: ShimSpec,
+    patience: Duration,
+) -> ShimHandle {
+    match connect(folder.clone(), spec.clone(), patience).await {
+        Ok(handle) => handle,
+        Err(_) => {
+            let status = folder.state().unwrap_or_else(|| unknown(&spec));
+            handle(folder, spec, status, None)
+        }
+    }
+}
+
+fn handle(
+    folder: InstanceFolder,
+    spec: ShimSpec,
+    status: ShimStatus,
+    stream: Option<BufReader<UnixStream>>,
+) -> ShimHandle {
     let (sender, view) = watch::channel(ShimView {
         status,
         link: ShimLink::Live,
     });
-    let follower = tokio::spawn(follow(
-        stream,
-        sender,
-        folder.clone(),
-        spec.sandbox.cgroup.clone(),
-    ));
-    Ok(ShimHandle {
+    let cgroup = spec.sandbox.cgroup.clone();
+    let follower = tokio::spawn(follow(stream, sender, folder.clone(), cgroup));
+    ShimHandle {
         shared: Arc::new(Shared {
             spec,
             folder,
             view,
             _follower: AbortOnDropHandle::new(follower),
         }),
-    })
+    }
 }
 
 /// Asks one question over a connection of its own.
@@ -81,6 +101,13 @@ pub(super) async fn ask(
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Connects and asks for the news.
+async fn open(folder: &InstanceFolder) -> io::Result<BufReader<UnixStream>> {
+    let mut stream = BufReader::new(folder.connect().await?);
+    send(&mut stream, &ShimRequest::Watch).await?;
+    Ok(stream)
+}
+
 async fn send(stream: &mut BufReader<UnixStream>, request: &ShimRequest) -> io::Result<()> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
@@ -97,18 +124,21 @@ async fn next_reply(stream: &mut BufReader<UnixStream>) -> io::Result<ShimReply>
 
 /// Passes on what a shim says until it is gone.
 async fn follow(
-    mut stream: BufReader<UnixStream>,
+    mut stream: Option<BufReader<UnixStream>>,
     sender: watch::Sender<ShimView>,
     folder: InstanceFolder,
     cgroup: Option<String>,
 ) {
-    let said_stopped = loop {
-        let said_stopped = pass_on(&mut stream, &sender).await;
-        match connect_again(&folder).await {
-            Some(again) => stream = again,
-            None => break said_stopped,
+    let mut said_stopped = None;
+    loop {
+        if let Some(stream) = &mut stream {
+            said_stopped = pass_on(stream, &sender).await;
         }
-    };
+        match connect_again(&folder).await {
+            Some(again) => stream = Some(again),
+            None => break,
+        }
+    }
     let written = folder
         .state()
         .filter(|status| matches!(status.state, InstanceState::Stopped { .. }));
@@ -160,11 +190,8 @@ async fn pass_on(
 async fn connect_again(folder: &InstanceFolder) -> Option<BufReader<UnixStream>> {
     let mut pause = PAUSE;
     while folder.has_shim() {
-        if let Ok(stream) = folder.connect().await {
-            let mut stream = BufReader::new(stream);
-            if send(&mut stream, &ShimRequest::Watch).await.is_ok() {
-                return Some(stream);
-            }
+        if let Ok(stream) = open(folder).await {
+            return Some(stream);
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

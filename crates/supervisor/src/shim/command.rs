@@ -125,6 +125,7 @@ fn prepare(spec: &ShimSpec, around: &Surroundings, out: &OwnedFd, err: &OwnedFd)
     die_with_shim(around)?;
     rustix::stdio::dup2_stdout(out)?;
     rustix::stdio::dup2_stderr(err)?;
+    sys::signals_as_at_start();
     Ok(())
 }
 

@@ -39,7 +39,10 @@ fn a_shim_outlives_the_process_that_started_it() {
     // All tasks and connections of the first control end here, as in a crash.
     drop(starter);
     let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
-    assert!(!status.contains(&format!("PPid:\t{}\n", std::process::id())), "{status}");
+    assert!(
+        !status.contains(&format!("PPid:\t{}\n", std::process::id())),
+        "{status}"
+    );
     let next = tokio::runtime::Runtime::new().unwrap();
     next.block_on(async {
         let Adopted::Live(handle) = site.adopt_one().await else {
@@ -76,7 +79,10 @@ async fn a_stopped_instance_is_found_as_stopped() {
     let Adopted::Dead(dead) = site.adopt_one().await else {
         panic!("alive");
     };
-    assert!(matches!(dead.last.unwrap().state, InstanceState::Stopped { .. }));
+    assert!(matches!(
+        dead.last.unwrap().state,
+        InstanceState::Stopped { .. }
+    ));
     assert_eq!(dead.leftovers, 0);
 }
 
@@ -100,7 +106,9 @@ async fn a_halted_shim_does_not_hold_up_the_rest() {
         live += 1;
         if handle.instance() == halted.instance() {
             // As it last wrote of itself; then it speaks again, and the handle hears it.
-            assert!(matches!(handle.status().state, InstanceState::Running { pid: last, .. } if last == pid));
+            assert!(
+                matches!(handle.status().state, InstanceState::Running { pid: last, .. } if last == pid)
+            );
             signal(handle.status().shim_pid, Signal::CONT);
             signal(pid, Signal::KILL);
             seen(&handle, "news", |view| view.status.restarts == 1).await;

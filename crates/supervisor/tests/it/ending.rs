@@ -28,11 +28,17 @@ async fn a_killed_shim_leaves_nothing() {
         let site = Installation::on(host);
         let handle = site.start(&scattered(&word)).await;
         line(handle.spec(), "scattered").await;
-        until("all of them", || (processes_with(&word).len() >= 6).then_some(())).await;
+        until("all of them", || {
+            (processes_with(&word).len() >= 6).then_some(())
+        })
+        .await;
         signal(handle.status().shim_pid, Signal::KILL);
         // Not the client: nobody but the kernel or the guard may be needed.
         drop(handle);
-        until("their end", || processes_with(&word).is_empty().then_some(())).await;
+        until("their end", || {
+            processes_with(&word).is_empty().then_some(())
+        })
+        .await;
     }
 }
 
@@ -67,7 +73,10 @@ async fn a_guard_and_a_shim_that_are_killed_together_leave_nothing() {
     let site = Installation::on(Host::Guarded);
     let handle = site.start(&scattered(word)).await;
     line(handle.spec(), "scattered").await;
-    until("all of them", || (processes_with(word).len() >= 6).then_some(())).await;
+    until("all of them", || {
+        (processes_with(word).len() >= 6).then_some(())
+    })
+    .await;
     let shim = handle.status().shim_pid;
     let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
     let guard = status
@@ -91,12 +100,19 @@ async fn stop_reaches_the_whole_tree() {
         let site = Installation::on(host);
         let handle = site.start(&scattered(&word)).await;
         line(handle.spec(), "scattered").await;
-        until("all of them", || (processes_with(&word).len() >= 6).then_some(())).await;
+        until("all of them", || {
+            (processes_with(&word).len() >= 6).then_some(())
+        })
+        .await;
         // One of them ignores TERM, so that the grace time runs out.
         handle.stop(Some(Duration::from_millis(300))).await.unwrap();
         assert_eq!(processes_with(&word), [0; 0], "{host:?}");
         let said = log_lines(handle.spec());
-        assert!(said.iter().any(|(_, text)| text.contains("time to stop is over")), "{said:?}");
+        assert!(
+            said.iter()
+                .any(|(_, text)| text.contains("time to stop is over")),
+            "{said:?}"
+        );
     }
 }
 
@@ -132,11 +148,17 @@ async fn an_app_may_take_its_time_to_stop() {
 async fn a_server_behind_a_shell_ends_gracefully() {
     for host in Host::all() {
         let site = Installation::on(host);
-        let server = "trap \"echo drained; exit 0\" TERM; echo serving; while true; do sleep 0.02; done";
-        let handle = site.start(&format!("true && sh -c '{server}'; echo after")).await;
+        let server =
+            "trap \"echo drained; exit 0\" TERM; echo serving; while true; do sleep 0.02; done";
+        let handle = site
+            .start(&format!("true && sh -c '{server}'; echo after"))
+            .await;
         line(handle.spec(), "serving").await;
         handle.stop(None).await.unwrap();
-        assert!(output(handle.spec()).contains(&"drained".to_owned()), "{host:?}");
+        assert!(
+            output(handle.spec()).contains(&"drained".to_owned()),
+            "{host:?}"
+        );
     }
 }
 
@@ -183,7 +205,9 @@ async fn a_shim_that_gets_term_stops_its_app() {
         assert_eq!(view.link, ShimLink::Ended, "{host:?}");
         assert_eq!(
             view.status.state,
-            InstanceState::Stopped { exit: Some(Exit::Signal(15)) }
+            InstanceState::Stopped {
+                exit: Some(Exit::Signal(15))
+            }
         );
     }
 }
@@ -206,7 +230,9 @@ async fn an_app_that_kills_all_it_can_reach_kills_itself_alone() {
         println!("skipped: no process namespaces here");
         return;
     }
-    let handle = site.start("trap '' TERM; kill -9 -1; kill -9 1; echo unharmed; sleep 1000").await;
+    let handle = site
+        .start("trap '' TERM; kill -9 -1; kill -9 1; echo unharmed; sleep 1000")
+        .await;
     line(handle.spec(), "unharmed").await;
     assert_eq!(handle.watch().borrow().link, ShimLink::Live);
     handle.stop(Some(Duration::ZERO)).await.unwrap();

@@ -33,14 +33,18 @@ async fn both_outputs_are_kept_apart_and_in_order() {
 async fn a_flood_is_rotated_and_its_end_is_there() {
     let site = Installation::new();
     let line = "x".repeat(99);
-    let mut spec = site.spec(&format!("yes {line} | head -c 200000000; echo; echo the end"));
+    let mut spec = site.spec(&format!(
+        "yes {line} | head -c 200000000; echo; echo the end"
+    ));
     spec.restart = false;
     spec.log_bytes = 4 << 20;
     spec.log_files = 2;
     let handle = site.supervisor.start(spec).await.unwrap();
     // In the midst of it, the shim answers.
     let mut view = handle.watch();
-    view.wait_for(|view| view.link == ShimLink::Ended).await.unwrap();
+    view.wait_for(|view| view.link == ShimLink::Ended)
+        .await
+        .unwrap();
     let lines = log_lines(handle.spec());
     assert_eq!(lines[lines.len() - 2].1, "the end");
     let kept = lines.iter().filter(|(_, text)| *text == line).count();
@@ -76,8 +80,12 @@ async fn a_flood_does_not_grow_the_shim() {
     let site = Installation::new();
     let handle = site.start("yes | head -c 50000000; yes | tr -d '\\n' | head -c 50000000; echo; echo over; sleep 1000").await;
     line(handle.spec(), "over").await;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", handle.status().shim_pid)).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", handle.status().shim_pid)).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap();
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 2048, "{kib} KiB of its own");
     handle.stop(Some(Duration::ZERO)).await.unwrap();
@@ -89,10 +97,18 @@ struct SmallDisk(std::path::PathBuf);
 impl SmallDisk {
     fn at(path: &Path, size: &str) -> Option<Self> {
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0777"), "small"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=0777"),
+                "small",
+            ])
             .arg(path)
             .status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(path.to_owned()))
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| Self(path.to_owned()))
     }
 }
 
@@ -120,7 +136,10 @@ async fn a_full_disk_holds_up_no_app() {
     std::fs::write(&filled, vec![0; 500_000]).unwrap();
     let handle = site.supervisor.start(spec).await.unwrap();
     // The app wrote thirty times what there was room for, and went on.
-    until("the app's next step", || site.path("flooded").exists().then_some(())).await;
+    until("the app's next step", || {
+        site.path("flooded").exists().then_some(())
+    })
+    .await;
     assert_eq!(handle.watch().borrow().link, ShimLink::Live);
     std::fs::remove_file(&filled).unwrap();
     std::fs::write(site.path("freed"), "").unwrap();
@@ -129,11 +148,20 @@ async fn a_full_disk_holds_up_no_app() {
     let missing: u64 = lines
         .iter()
         .filter_map(|(source, text)| {
-            assert!(text == "y" || *source == LogSource::Launchway || text == "room again", "{text}");
-            text.split_once(" lines are missing here")?.0.parse::<u64>().ok()
+            assert!(
+                text == "y" || *source == LogSource::Launchway || text == "room again",
+                "{text}"
+            );
+            text.split_once(" lines are missing here")?
+                .0
+                .parse::<u64>()
+                .ok()
         })
         .sum();
-    let kept = output(handle.spec()).iter().filter(|text| *text == "y").count() as u64;
+    let kept = output(handle.spec())
+        .iter()
+        .filter(|text| *text == "y")
+        .count() as u64;
     assert_eq!(missing + kept, 15_000_000);
     handle.stop(None).await.unwrap();
 }

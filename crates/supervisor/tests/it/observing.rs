@@ -22,7 +22,11 @@ async fn the_port_of_an_app_is_found() {
         let found = listening_ports(&usage.pids);
         assert!(found.contains(&(main, address)), "{host:?}: {found:?}");
         // Another process's socket is not the app's.
-        assert!(listening_ports(&[std::process::id()]).iter().all(|(_, found)| *found != address));
+        assert!(
+            listening_ports(&[std::process::id()])
+                .iter()
+                .all(|(_, found)| *found != address)
+        );
         handle.stop(None).await.unwrap();
     }
 }

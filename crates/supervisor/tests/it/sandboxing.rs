@@ -34,7 +34,9 @@ async fn conditions(site: &Installation, sandbox: Sandbox, tests: &[&str]) -> Ve
     let script: String = tests
         .iter()
         .enumerate()
-        .map(|(number, test)| format!("if {test}; then echo yes {number}; else echo no {number}; fi 2>/dev/null\n"))
+        .map(|(number, test)| {
+            format!("if {test}; then echo yes {number}; else echo no {number}; fi 2>/dev/null\n")
+        })
         .collect();
     let mut spec = site.spec(&script);
     spec.sandbox = sandbox;
@@ -106,7 +108,10 @@ async fn the_tree_is_seen_at_app_and_the_rest_is_read_only() {
         )
         .await;
         assert_eq!(failed, [""; 0], "{host:?}");
-        assert_eq!(fs::read_to_string(persist.join("app.db")).unwrap(), "rowsmore\n");
+        assert_eq!(
+            fs::read_to_string(persist.join("app.db")).unwrap(),
+            "rowsmore\n"
+        );
         assert_eq!(fs::read_to_string(uploads.join("one")).unwrap(), "up\n");
         assert_eq!(fs::read_to_string(home.join("file")).unwrap(), "kept\n");
         // Nothing of it shows outside.
@@ -146,7 +151,11 @@ async fn a_link_in_a_tree_leads_no_bind_outside() {
             assert_eq!(lines, [""; 0], "{host:?}: {path}");
             assert_eq!(handle.status().last_exit, Some(Exit::Code(126)));
             let said = log_lines(handle.spec());
-            assert!(said.iter().any(|(_, text)| text.starts_with("cannot start:")), "{said:?}");
+            assert!(
+                said.iter()
+                    .any(|(_, text)| text.starts_with("cannot start:")),
+                "{said:?}"
+            );
         }
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     }
@@ -158,13 +167,17 @@ async fn an_app_has_no_privileges() {
         let site = Installation::on(host);
         let (_, lines) = run_once(
             &site,
-            site.spec("grep -E '^(CapPrm|CapEff|CapAmb|CapInh|NoNewPrivs)' /proc/self/status"),
+            site.spec("grep -E '^(CapPrm|CapEff|CapAmb|CapInh|NoNewPrivs|SigBlk|SigIgn)' /proc/self/status"),
         )
         .await;
-        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert_eq!(lines.len(), 7, "{lines:?}");
         for line in lines {
             let (name, value) = line.split_once(":\t").unwrap();
-            let expected = if name == "NoNewPrivs" { "1" } else { "0000000000000000" };
+            let expected = if name == "NoNewPrivs" {
+                "1"
+            } else {
+                "0000000000000000"
+            };
             assert_eq!(value, expected, "{host:?}: {line}");
         }
     }
@@ -178,7 +191,8 @@ async fn an_app_runs_as_its_own_user() {
     }
     for host in [Host::Plain, Host::Guarded] {
         let site = Installation::on(host);
-        let mut spec = site.spec("id -u; id -g; id -G; touch made; kill -9 -1; kill -9 $PPID; echo alive");
+        let mut spec =
+            site.spec("id -u; id -g; id -G; touch made; kill -9 -1; kill -9 $PPID; echo alive");
         spec.sandbox.user = Some((61_234, 61_235));
         let (_, lines) = run_once(&site, spec).await;
         assert_eq!(lines[..3], ["61234", "61235", "61235"], "{host:?}");
@@ -213,9 +227,8 @@ async fn limits_hold() {
         spec.limits.memory_bytes = Some(600 << 20);
         assert_eq!(run_once(&site, spec).await.1, ["got it"], "{host:?}");
 
-        let mut spec = limited(
-            "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 2 & done; echo all started",
-        );
+        let mut spec =
+            limited("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 2 & done; echo all started");
         spec.limits.pids = Some(6);
         let (handle, lines) = run_once(&site, spec).await;
         let left_out = log_lines(handle.spec())
@@ -241,7 +254,12 @@ async fn a_control_group_limits_cpu_time_and_goes_with_the_instance() {
     spec.sandbox.cgroup = Some(name.clone());
     spec.limits.cpu_millis = Some(200);
     let (_, lines) = run_once(&site, spec).await;
-    assert!(lines.iter().any(|line| line.ends_with(&format!("/launchway/{name}"))), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.ends_with(&format!("/launchway/{name}"))),
+        "{lines:?}"
+    );
     // The last line of `times` has the children's user and system time, such as 0m0.190000s.
     let used: f64 = lines
         .last()
@@ -254,7 +272,10 @@ async fn a_control_group_limits_cpu_time_and_goes_with_the_instance() {
         .sum();
     assert!(used < 0.5, "{used} s of CPU in one second: {lines:?}");
     for place in ["", "unified", "memory", "cpu", "pids"] {
-        let folder = PathBuf::from("/sys/fs/cgroup").join(place).join("launchway").join(&name);
+        let folder = PathBuf::from("/sys/fs/cgroup")
+            .join(place)
+            .join("launchway")
+            .join(&name);
         assert!(!folder.exists(), "{}", folder.display());
     }
 }
@@ -282,7 +303,11 @@ async fn a_sandbox_can_be_entered_by_any_process() {
     let output = std::process::Command::new(program)
         .arg(serde_json::to_string(&sandbox).unwrap())
         .arg(&site.tree)
-        .args(["sh", "-c", "pwd; ls; touch /app/x || echo refused; touch /tmp/x && echo private"])
+        .args([
+            "sh",
+            "-c",
+            "pwd; ls; touch /app/x || echo refused; touch /tmp/x && echo private",
+        ])
         .output()
         .unwrap();
     assert_eq!(

@@ -6,9 +6,7 @@ use launchway_model::instance::{Exit, InstanceState};
 use launchway_model::runner::LogSource;
 use launchway_supervisor::{ShimLink, SupervisorError};
 
-use crate::support::{
-    Host, Installation, line, log_lines, output, running, seen, signal, until,
-};
+use crate::support::{Host, Installation, line, log_lines, output, running, seen, signal, until};
 
 #[tokio::test]
 async fn an_app_runs_with_its_own_environment_alone() {
@@ -28,8 +26,15 @@ async fn an_app_runs_with_its_own_environment_alone() {
             .filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name))
             .collect();
         names.sort_unstable();
-        assert_eq!(names, ["LANG", "LAUNCHWAY_INSTANCE_FOLDER", "PATH", "PORT"], "{host:?}");
-        assert!(lines.contains(&format!("at {}/backend", site.tree.display())), "{lines:?}");
+        assert_eq!(
+            names,
+            ["LANG", "LAUNCHWAY_INSTANCE_FOLDER", "PATH", "PORT"],
+            "{host:?}"
+        );
+        assert!(
+            lines.contains(&format!("at {}/backend", site.tree.display())),
+            "{lines:?}"
+        );
         handle.stop(Some(Duration::from_secs(5))).await.unwrap();
     }
 }
@@ -40,8 +45,12 @@ async fn the_status_names_the_real_process() {
         let site = Installation::on(host);
         let handle = site.start("sleep 4000001").await;
         let pid = running(&handle).await;
-        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-        assert_eq!(command, "sleep\x004000001\0", "{host:?}");
+        // The shell first, which the command then replaces.
+        until("the command", || {
+            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+            (command == "sleep\x004000001\0").then_some(())
+        })
+        .await;
         let shim = handle.status().shim_pid;
         let command = std::fs::read_to_string(format!("/proc/{shim}/cmdline")).unwrap();
         assert!(command.contains("shim"), "{command}");
@@ -51,7 +60,9 @@ async fn the_status_names_the_real_process() {
         assert_eq!(view.link, ShimLink::Ended);
         assert_eq!(
             view.status.state,
-            InstanceState::Stopped { exit: Some(Exit::Signal(15)) }
+            InstanceState::Stopped {
+                exit: Some(Exit::Signal(15))
+            }
         );
         site.supervisor.remove(handle.instance()).await.unwrap();
         assert!(!site.home.instance(handle.instance()).exists());
@@ -73,7 +84,10 @@ async fn a_crash_is_followed_by_a_new_start() {
         assert_ne!(running(&handle).await, first);
         let said = log_lines(handle.spec());
         let words = "ended with signal 9 (SIGKILL); it is started again in 100 ms";
-        assert!(said.contains(&(LogSource::Launchway, words.into())), "{said:?}");
+        assert!(
+            said.contains(&(LogSource::Launchway, words.into())),
+            "{said:?}"
+        );
         handle.stop(None).await.unwrap();
     }
 }
@@ -93,7 +107,10 @@ async fn the_pauses_grow_and_it_never_gives_up() {
     let mut least = 95;
     for pair in starts.windows(2) {
         let pause = (pair[1] - pair[0]) / 1_000_000;
-        assert!(pause >= least, "a pause of {pause} ms where {least} is the least");
+        assert!(
+            pause >= least,
+            "a pause of {pause} ms where {least} is the least"
+        );
         least = least * 2 + 5;
     }
     // A stop in a pause is a stop at once.
@@ -110,9 +127,11 @@ async fn a_command_that_cannot_run_is_told_and_tried_again() {
     assert_eq!(view.status.last_exit, Some(Exit::Code(126)));
     let lines = log_lines(handle.spec());
     assert!(
-        lines.iter().any(|(source, text)| *source == LogSource::Launchway
-            && text.starts_with("cannot start: cannot enter")
-            && text.contains("missing")),
+        lines
+            .iter()
+            .any(|(source, text)| *source == LogSource::Launchway
+                && text.starts_with("cannot start: cannot enter")
+                && text.contains("missing")),
         "{lines:?}"
     );
     handle.stop(None).await.unwrap();
@@ -127,14 +146,21 @@ async fn a_one_off_ends_with_its_exit() {
         let handle = site.supervisor.start(spec).await.unwrap();
         let view = seen(&handle, "its end", |view| view.link != ShimLink::Live).await;
         assert_eq!(view.link, ShimLink::Ended);
-        assert_eq!(view.status.state, InstanceState::Stopped { exit: Some(Exit::Code(7)) });
+        assert_eq!(
+            view.status.state,
+            InstanceState::Stopped {
+                exit: Some(Exit::Code(7))
+            }
+        );
         assert_eq!(view.status.restarts, 0);
         assert_eq!(output(handle.spec()), ["once"]);
-        let state = std::fs::read_to_string(
-            site.home.instance(handle.instance()).join("state.json"),
-        )
-        .unwrap();
-        assert!(state.contains("\"stopped\"") && state.contains("\"code\":7"), "{state}");
+        let state =
+            std::fs::read_to_string(site.home.instance(handle.instance()).join("state.json"))
+                .unwrap();
+        assert!(
+            state.contains("\"stopped\"") && state.contains("\"code\":7"),
+            "{state}"
+        );
     }
 }
 
@@ -154,9 +180,15 @@ async fn an_instance_has_one_shim() {
     let site = Installation::new();
     let handle = site.start("sleep 4000004").await;
     let again = site.supervisor.start(handle.spec().clone()).await;
-    assert!(matches!(again, Err(SupervisorError::StillLives { .. })), "{again:?}");
+    assert!(
+        matches!(again, Err(SupervisorError::StillLives { .. })),
+        "{again:?}"
+    );
     let removed = site.supervisor.remove(handle.instance()).await;
-    assert!(matches!(removed, Err(SupervisorError::StillLives { .. })), "{removed:?}");
+    assert!(
+        matches!(removed, Err(SupervisorError::StillLives { .. })),
+        "{removed:?}"
+    );
     running(&handle).await;
     handle.stop(None).await.unwrap();
     site.supervisor.remove(handle.instance()).await.unwrap();

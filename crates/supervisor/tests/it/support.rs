@@ -116,10 +116,13 @@ impl Installation {
             log: self.home.instance_log(&instance),
             instance,
             command: command.to_owned(),
-            env: [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LANG", "C.UTF-8")]
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            env: [
+                ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+                ("LANG", "C.UTF-8"),
+            ]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
             tree: self.tree.clone(),
             folder: None,
             sandbox: Sandbox::default(),
@@ -273,7 +276,11 @@ pub(crate) async fn line(spec: &ShimSpec, prefix: &str) -> String {
 pub(crate) fn processes_with(word: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();

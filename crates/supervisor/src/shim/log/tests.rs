@@ -52,8 +52,8 @@ fn bytes_that_are_no_text_are_replaced() {
 
 #[test]
 fn long_lines_are_cut_between_characters() {
-    // 1 + 3 * 10922 bytes, so that no cut falls on the border of a character by itself.
-    let line = format!("x{}\n", "\u{20ac}".repeat(10_922));
+    // 2 + 3 * 10922 bytes, so that no cut falls on the border of a character by itself.
+    let line = format!("xy{}\n", "\u{20ac}".repeat(10_922));
     let pieces = logged(&[line.as_bytes()]);
     assert_eq!(pieces.len(), 3);
     assert!(pieces.iter().all(|piece| piece.len() <= LONGEST_LINE));
