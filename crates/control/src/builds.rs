@@ -1,44 +1,114 @@
 //! Builds: the queue, the runners, and what they report.
+//!
+//! [`queue`] decides which build runs when; [`drive`] takes one from its job file to its end, across restarts of
+//! control; [`sweep`] keeps what they leave within its budget. Only this module writes a build's state.
 
-use crate::Control;
-use launchway_model::build::{Build, StageId, TestCase};
-use launchway_model::{AppName, BuildId, Problem};
 use std::path::PathBuf;
 
-/// Builds, newest first.
+use jiff::Timestamp;
+use launchway_model::build::{Build, BuildResult, BuildState, StageId, TestCase};
+use launchway_model::runner::{CANCEL_FILE, TESTS_FILE};
+use launchway_model::{AppName, BuildId, Problem};
+use launchway_pipeline::spool;
+use launchway_store::{BuildEnd, StoredBuild};
+
+use crate::{Control, problem};
+
+mod drive;
+pub(crate) mod queue;
+pub(crate) mod sweep;
+
+/// Builds, newest first, of one app or all.
+///
+/// # Errors
+/// The app does not exist, or the store fails.
 pub async fn list(
     control: &Control,
-    _app: Option<&AppName>,
-    _limit: u32,
+    app: Option<&AppName>,
+    limit: u32,
 ) -> Result<Vec<Build>, Problem> {
-    let _ = control;
-    Err(Problem::unavailable("control is not running"))
+    if let Some(app) = app {
+        control.app(app).await?;
+    }
+    control
+        .store
+        .builds(app, limit)
+        .await
+        .map_err(problem::store)
 }
 
 /// One build.
-pub async fn get(control: &Control, _id: BuildId) -> Result<Build, Problem> {
-    let _ = control;
-    Err(Problem::unavailable("control is not running"))
+///
+/// # Errors
+/// It does not exist, or the store fails.
+pub async fn get(control: &Control, id: BuildId) -> Result<Build, Problem> {
+    Ok(stored(control, id).await?.build)
 }
 
-/// Cancels a build that waits or runs.
-pub async fn cancel(control: &Control, _id: BuildId) -> Result<(), Problem> {
-    let _ = control;
-    Err(Problem::unavailable("control is not running"))
+/// Cancels a build that waits or runs. A running one ends a moment later, when its runner has ended its processes.
+///
+/// # Errors
+/// It does not exist or has ended already, or the store or its folder cannot be written.
+pub async fn cancel(control: &Control, id: BuildId) -> Result<(), Problem> {
+    match get(control, id).await?.state {
+        BuildState::Finished { .. } => {
+            Err(Problem::conflict(format!("build {id} has ended already")))
+        }
+        BuildState::Queued { .. } => {
+            let end = BuildEnd {
+                result: BuildResult::Aborted,
+                problem: Some(Problem::failed("the build was cancelled while it waited")),
+                at: Timestamp::now(),
+                release: None,
+            };
+            control
+                .store
+                .end_build(id, &end)
+                .await
+                .map_err(problem::store)?;
+            control.wake.changed();
+            Ok(())
+        }
+        BuildState::Running { .. } => {
+            let path = control.settings().home.build(id).join(CANCEL_FILE);
+            std::fs::write(&path, "the build was cancelled")
+                .map_err(|error| problem::file("write", &path, &error))
+        }
+    }
 }
 
-/// The test cases that a build reported.
-pub async fn tests(control: &Control, _id: BuildId) -> Result<Vec<TestCase>, Problem> {
-    let _ = control;
-    Err(Problem::unavailable("control is not running"))
+/// The test cases that a build reported so far.
+///
+/// # Errors
+/// The build does not exist, or its report cannot be read.
+pub async fn tests(control: &Control, id: BuildId) -> Result<Vec<TestCase>, Problem> {
+    get(control, id).await?;
+    let path = control.settings().home.build(id).join(TESTS_FILE);
+    match tokio::fs::read(&path).await {
+        Ok(text) => serde_json::from_slice(&text)
+            .map_err(|error| Problem::internal("the test report cannot be read").cause(error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(problem::file("read", &path, &error)),
+    }
 }
 
-/// The log file of a stage; it may not exist yet.
-pub async fn stage_log(
-    control: &Control,
-    _id: BuildId,
-    _stage: StageId,
-) -> Result<PathBuf, Problem> {
-    let _ = control;
-    Err(Problem::unavailable("control is not running"))
+/// The log file of a stage; it may not exist yet, or not any more.
+///
+/// # Errors
+/// The build does not exist, or has no such stage.
+pub async fn stage_log(control: &Control, id: BuildId, stage: StageId) -> Result<PathBuf, Problem> {
+    let build = get(control, id).await?;
+    if !build.stages.iter().any(|known| known.info.id == stage) {
+        return Err(Problem::not_found(format!(
+            "build {id} has no stage {}",
+            stage.0
+        )));
+    }
+    Ok(spool::log_path(&control.settings().home.build(id), stage))
+}
+
+/// One build with what only control needs.
+pub(crate) async fn stored(control: &Control, id: BuildId) -> Result<StoredBuild, Problem> {
+    let stored = control.store.build(id).await.map_err(problem::store)?;
+    stored.ok_or_else(|| Problem::not_found(format!("there is no build {id}")))
 }

@@ -1,15 +1,91 @@
-//! The one struct that everything hangs on.
+//! The one struct that everything hangs on, and the life of control: open, run, end.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use launchway_model::Problem;
+use launchway_model::api::ClientFile;
+use launchway_model::{AppName, Problem};
+use launchway_store::{Store, StoredApp};
+use launchway_supervisor::Supervisor;
+use tokio::sync::{Notify, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::metrics::Metrics;
+use crate::reconcile::{Event, Observed};
+use crate::routes::{self, Proxy};
+use crate::samples::Samples;
+use crate::secrets::{self, Vault};
 use crate::settings::Settings;
+use crate::{auth, builds, deploys, problem, reconcile, samples};
+
+/// How many events may wait for the loop.
+const EVENTS: usize = 1024;
 
 /// One installation's control.
 pub struct Control {
-    settings: Settings,
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) tokens: auth::Tokens,
+    /// To the loop that owns the instances.
+    pub(crate) events: mpsc::Sender<Event>,
+    /// What the loop knows of the instances.
+    pub(crate) observed: watch::Receiver<Observed>,
+    /// What the proxy serves.
+    pub(crate) proxy: Proxy,
+    pub(crate) wake: Wake,
+    pub(crate) deploying: deploys::Deploying,
+    pub(crate) metrics: Metrics,
+    pub(crate) samples: Mutex<Samples>,
+    /// Ended with [`Self::run`]; streams and one-off commands end with it.
+    pub(crate) cancel: CancellationToken,
+    /// Tasks of streams and one-off commands, joined when control ends.
+    pub(crate) tasks: TaskTracker,
+    local_token: String,
+    parts: Mutex<Option<Parts>>,
+    this: Weak<Self>,
+    /// Held for as long as control lives.
+    _lock: File,
+}
+
+/// What the tasks of [`Control::run`] own.
+struct Parts {
+    events: mpsc::Receiver<Event>,
+    observed: watch::Sender<Observed>,
+    courier: routes::Courier,
+}
+
+/// Wakes the tasks that wait for records to change.
+pub(crate) struct Wake {
+    /// A build was queued.
+    pub(crate) builds: Notify,
+    /// A deploy was queued.
+    pub(crate) deploys: Notify,
+    /// Counts changes of builds' and deploys' records.
+    records: watch::Sender<u64>,
+}
+
+impl Wake {
+    fn new() -> Self {
+        Self {
+            builds: Notify::new(),
+            deploys: Notify::new(),
+            records: watch::Sender::new(0),
+        }
+    }
+
+    /// A build's or deploy's record changed.
+    pub(crate) fn changed(&self) {
+        self.records
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Waits for the next change.
+    pub(crate) fn records(&self) -> watch::Receiver<u64> {
+        self.records.subscribe()
+    }
 }
 
 impl Control {
@@ -19,16 +95,105 @@ impl Control {
     /// # Errors
     /// Another control holds the home, or its files cannot be read.
     pub async fn open(settings: Settings) -> Result<Arc<Self>, Problem> {
-        Ok(Arc::new(Self { settings }))
+        let home = settings.home.clone();
+        for folder in [
+            "repos",
+            "builds",
+            "releases",
+            "apps",
+            "logs",
+            "instances",
+            "proxy",
+        ] {
+            let folder = home.root().join(folder);
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| problem::file("make", &folder, &error))?;
+        }
+        let lock = lock(&home)?;
+        let store = Store::open(&home.database())
+            .await
+            .map_err(problem::store)?;
+        let vault = Vault::open(&home.secrets_key())?;
+        let tokens = RwLock::new(store.tokens().await.map_err(problem::store)?);
+        let (events, event_receiver) = mpsc::channel(EVENTS);
+        let (observed_sender, observed) = watch::channel(Observed::default());
+        let (proxy, courier) = routes::new(home.proxy());
+        let mut control = Self {
+            supervisor: Supervisor::new(settings.binary.clone(), home.clone()),
+            settings,
+            store,
+            vault,
+            tokens,
+            events,
+            observed,
+            proxy,
+            wake: Wake::new(),
+            deploying: deploys::Deploying::default(),
+            metrics: Metrics::new(),
+            samples: Mutex::default(),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            local_token: String::new(),
+            parts: Mutex::new(Some(Parts {
+                events: event_receiver,
+                observed: observed_sender,
+                courier,
+            })),
+            this: Weak::new(),
+            _lock: lock,
+        };
+        control.local_token = write_client_file(&control).await?;
+        Ok(Arc::new_cyclic(|this| {
+            control.this = this.clone();
+            control
+        }))
     }
 
     /// Runs builds, deploys and supervision until `cancel`, then ends every task. What runs goes on running, unless
     /// [`Settings::stop_instances_on_shutdown`].
     ///
     /// # Errors
-    /// A task of control's own failed in a way that it cannot go on from.
+    /// It runs already or ran before, or the store cannot be read at the start.
     pub async fn run(&self, cancel: CancellationToken) -> Result<(), Problem> {
+        let parts = self
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let (Some(parts), Some(control)) = (parts, self.this.upgrade()) else {
+            return Err(Problem::internal("control runs already"));
+        };
+        // Each part ends when its token does; the loop and the courier outlive those that need them.
+        let outer = TaskTracker::new();
+        let inner = TaskTracker::new();
+        let inner_cancel = CancellationToken::new();
+        let courier = parts.courier;
+        inner.spawn({
+            let (control, cancel) = (control.clone(), inner_cancel.clone());
+            async move { courier.run(&control, cancel).await }
+        });
+        let reconciler =
+            reconcile::Reconciler::new(control.clone(), parts.observed, inner_cancel.clone())
+                .await?;
+        let events = parts.events;
+        inner.spawn(reconciler.run(events));
+        outer.spawn(builds::queue::run(control.clone(), cancel.clone()));
+        outer.spawn(deploys::queue::run(control.clone(), cancel.clone()));
+        outer.spawn(builds::sweep::run(control.clone(), cancel.clone()));
+        outer.spawn(samples::run(control.clone(), cancel.clone()));
+        outer.close();
         cancel.cancelled().await;
+        outer.wait().await;
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if self.settings.stop_instances_on_shutdown {
+            reconcile::stop_all(self).await;
+        }
+        inner.close();
+        inner_cancel.cancel();
+        inner.wait().await;
+        self.store.close().await;
         Ok(())
     }
 
@@ -37,8 +202,65 @@ impl Control {
         &self.settings
     }
 
-    /// A token with all rights for `client.json` and the tests.
+    /// The token of `client.json`, which has all rights.
     pub fn local_token(&self) -> &str {
-        ""
+        &self.local_token
     }
+
+    /// One stored app.
+    pub(crate) async fn app(&self, name: &AppName) -> Result<StoredApp, Problem> {
+        let stored = self.store.app(name).await.map_err(problem::store)?;
+        stored.ok_or_else(|| problem::no_app(name))
+    }
+
+    /// Sends the loop an event. It goes nowhere before [`Self::run`] and after its end, when nothing is to be done.
+    pub(crate) async fn tell(&self, event: Event) {
+        // The channel is closed only when control has ended.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Control as its tasks hold it.
+    pub(crate) fn shared(&self) -> Result<Arc<Self>, Problem> {
+        self.this
+            .upgrade()
+            .ok_or_else(|| Problem::unavailable("control is ending"))
+    }
+}
+
+/// One control a home.
+fn lock(home: &launchway_model::home::Home) -> Result<File, Problem> {
+    let path = home.control_lock();
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| problem::file("open", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Problem::conflict(format!(
+            "another Launchway runs in {}",
+            home.root().display()
+        ))
+        .hint("Use it, stop it, or give this one another folder with LAUNCHWAY_HOME.")),
+        Err(std::fs::TryLockError::Error(error)) => Err(problem::file("lock", &path, &error)),
+    }
+}
+
+/// Writes how a command on this machine reaches control, and gives the token in it.
+async fn write_client_file(control: &Control) -> Result<String, Problem> {
+    let path = control.settings.home.client_file();
+    let kept = std::fs::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<ClientFile>(&text).ok())
+        .map(|kept| kept.token);
+    let token = auth::local_token(control, kept).await?;
+    let content = ClientFile {
+        url: control.settings.url.clone(),
+        token: token.clone(),
+    };
+    let text = serde_json::to_vec(&content)
+        .map_err(|error| Problem::internal("cannot encode client.json").cause(error))?;
+    secrets::write_private(&path, &text).map_err(|error| problem::file("write", &path, &error))?;
+    Ok(token)
 }

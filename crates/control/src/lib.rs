@@ -26,6 +26,17 @@ pub mod source;
 pub mod status;
 
 mod core;
+mod git;
+mod metrics;
+mod ports;
+mod probe;
+mod problem;
+mod recipe;
+mod reconcile;
+mod routes;
+mod samples;
+mod secrets;
+mod task;
 
 pub use crate::core::Control;
 pub use crate::settings::Settings;

@@ -1,0 +1,380 @@
+//! One build, from its job file to its end: starts the runner, follows its spool, writes what it says into the store.
+//!
+//! The spool is the truth. Control reads it from the start whenever it begins to follow a build, so that it makes no
+//! difference whether it ended in between.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use launchway_model::build::{BuildResult, Stage, StageId, StageState};
+use launchway_model::runner::{CANCEL_FILE, JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob};
+use launchway_model::{PROTOCOL, Problem};
+use launchway_pipeline::{runner, spool};
+use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
+use tokio::process::{Child, Command};
+
+use crate::{Control, config, problem};
+
+/// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
+const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// How long a build is young.
+const YOUNG: Duration = Duration::from_secs(10);
+/// How often it is checked that the runner lives.
+const ALIVE: Duration = Duration::from_millis(250);
+/// How long after its time limit a runner has to end by itself before it is taken for dead.
+const OVERTIME: Duration = Duration::from_secs(60);
+/// The file with what the runner itself said, for the case that it dies.
+const RUNNER_LOG: &str = "runner.log";
+
+/// Follows a build to its end and writes it.
+pub(super) async fn run(control: &Control, stored: StoredBuild) {
+    let id = stored.build.id;
+    let began = tokio::time::Instant::now();
+    let followed = match Follower::begin(control, &stored).await {
+        Ok(follower) => follower.follow(control, &stored).await,
+        Err(problem) => Err(problem),
+    };
+    let (state, result, problem) = match followed {
+        Ok((state, result, problem)) => (state, result, problem),
+        Err(problem) => (State::default(), BuildResult::Failure, Some(problem)),
+    };
+    let release = release_of(&stored, &state, result);
+    let end = BuildEnd {
+        result,
+        problem,
+        at: Timestamp::now(),
+        release,
+    };
+    control
+        .metrics
+        .built(&stored.build.request.app, result, began.elapsed());
+    match control.store.end_build(id, &end).await {
+        Ok(made) => {
+            tracing::info!(build = %id, app = %stored.build.request.app, ?result, "build ended");
+            if made.is_some() {
+                control.wake.deploys.notify_one();
+            }
+        }
+        Err(error) => tracing::error!(%error, build = %id, "the end of a build cannot be written"),
+    }
+    control.wake.changed();
+}
+
+/// The release that a green build becomes, where it is to be deployed. Failed tests that the build calls unstable do
+/// not keep it from that only where the pipeline says so, by ending it as a success.
+fn release_of(stored: &StoredBuild, state: &State, result: BuildResult) -> Option<NewRelease> {
+    let request = &stored.build.request;
+    if !request.deploy || result != BuildResult::Success {
+        return None;
+    }
+    Some(NewRelease {
+        app: request.app.clone(),
+        build: stored.build.id,
+        commit: request.commit.clone(),
+        subject: request.subject.clone(),
+        spec: state.update.spec.clone()?,
+        config_version: None,
+        cause: request.cause.clone(),
+    })
+}
+
+/// What the events of a build amount to.
+#[derive(Debug, Default)]
+struct State {
+    update: BuildUpdate,
+    ended: Option<(BuildResult, Option<Problem>)>,
+    runner: Option<u32>,
+}
+
+impl State {
+    fn apply(&mut self, event: RunnerEvent) {
+        let at = event.at;
+        match event.kind {
+            RunnerEventKind::Started { pid, .. } => self.runner = Some(pid),
+            RunnerEventKind::Planned { spec, stages, .. } => {
+                self.update.spec = Some(*spec);
+                self.update.stages = stages
+                    .into_iter()
+                    .map(|info| Stage {
+                        info,
+                        status: StageState::Waiting,
+                    })
+                    .collect();
+            }
+            RunnerEventKind::StageStarted { stage } => {
+                self.set(stage, |_| StageState::Running { since: at })
+            }
+            RunnerEventKind::StageFinished { stage, result } => self.set(stage, |before| {
+                let since = match before {
+                    StageState::Running { since } => *since,
+                    StageState::Waiting | StageState::Finished { .. } => at,
+                };
+                StageState::Finished { result, since, at }
+            }),
+            RunnerEventKind::Tests { counts } => self.update.tests = Some(counts),
+            RunnerEventKind::Artifact { .. } => {}
+            RunnerEventKind::Finished { result, problem } => self.ended = Some((result, problem)),
+        }
+    }
+
+    fn set(&mut self, id: StageId, status: impl FnOnce(&StageState) -> StageState) {
+        if let Some(stage) = self
+            .update
+            .stages
+            .iter_mut()
+            .find(|stage| stage.info.id == id)
+        {
+            stage.status = status(&stage.status);
+        }
+    }
+
+    /// Stages that ran when the runner died ended with it; those that waited are not built.
+    fn close(&mut self, now: Timestamp) {
+        for stage in &mut self.update.stages {
+            stage.status = match stage.status {
+                StageState::Running { since } => StageState::Finished {
+                    result: BuildResult::Aborted,
+                    since,
+                    at: now,
+                },
+                StageState::Waiting => StageState::Finished {
+                    result: BuildResult::NotBuilt,
+                    since: now,
+                    at: now,
+                },
+                StageState::Finished { result, since, at } => {
+                    StageState::Finished { result, since, at }
+                }
+            };
+        }
+    }
+}
+
+/// Follows one spool.
+struct Follower {
+    events: spool::EventReader,
+    state: State,
+    /// The runner, where this control started it.
+    child: Option<Child>,
+    /// Its process id, where one is known.
+    pid: Option<u32>,
+}
+
+impl Follower {
+    /// Starts the runner, or finds the one that a control before this one started.
+    async fn begin(control: &Control, stored: &StoredBuild) -> Result<Self, Problem> {
+        let folder = control.settings().home.build(stored.build.id);
+        let mut follower = Self {
+            events: spool::EventReader::new(&folder, 0),
+            state: State::default(),
+            child: None,
+            pid: stored.runner,
+        };
+        // A job file without a runner is from a control that ended in between: the runner is started now.
+        if stored.runner.is_none() && !spool::events_path(&folder).exists() {
+            let child = start(control, stored, &folder).await?;
+            follower.pid = child.id();
+            follower.child = Some(child);
+            if let Some(pid) = follower.pid {
+                control
+                    .store
+                    .set_runner(stored.build.id, pid)
+                    .await
+                    .map_err(problem::store)?;
+            }
+        }
+        Ok(follower)
+    }
+
+    async fn follow(
+        mut self,
+        control: &Control,
+        stored: &StoredBuild,
+    ) -> Result<(State, BuildResult, Option<Problem>), Problem> {
+        let id = stored.build.id;
+        let folder = control.settings().home.build(id);
+        let began = tokio::time::Instant::now();
+        let overdue = began + control.settings().build_timeout + OVERTIME;
+        let mut checked = began;
+        loop {
+            // The order matters: a runner that is gone before the spool is read has written all that it will.
+            let gone = checked.elapsed() >= ALIVE && {
+                checked = tokio::time::Instant::now();
+                !self.is_alive(&folder)
+            };
+            let events = self.events.read().map_err(|error| {
+                Problem::internal("the build's events cannot be read").caused_by(&error)
+            })?;
+            let news = !events.is_empty();
+            for event in events {
+                self.state.apply(event);
+            }
+            if self.pid.is_none() {
+                self.pid = self.state.runner;
+            }
+            if news {
+                control
+                    .store
+                    .update_build(id, &self.state.update)
+                    .await
+                    .map_err(problem::store)?;
+                control.wake.changed();
+            }
+            if let Some((result, problem)) = self.state.ended.take() {
+                self.reap();
+                return Ok((self.state, result, problem));
+            }
+            let overdue = tokio::time::Instant::now() > overdue;
+            if gone || overdue {
+                let problem = self.died(&folder, overdue).await;
+                self.state.close(Timestamp::now());
+                control
+                    .store
+                    .update_build(id, &self.state.update)
+                    .await
+                    .map_err(problem::store)?;
+                return Ok((self.state, BuildResult::Aborted, Some(problem)));
+            }
+            tokio::time::sleep(if began.elapsed() < YOUNG {
+                LOOK.0
+            } else {
+                LOOK.1
+            })
+            .await;
+        }
+    }
+
+    /// Whether the runner lives: our own child, or a process whose command line names the build's folder.
+    fn is_alive(&mut self, folder: &Path) -> bool {
+        match (&mut self.child, self.pid.or(self.state.runner)) {
+            (Some(child), _) => matches!(child.try_wait(), Ok(None)),
+            (None, Some(pid)) => names_folder(pid, folder),
+            (None, None) => false,
+        }
+    }
+
+    /// The runner died without its last word.
+    async fn died(&mut self, folder: &Path, overdue: bool) -> Problem {
+        let words = match &mut self.child {
+            Some(child) => match child.try_wait() {
+                Ok(Some(status)) => format!("it ended with {status}"),
+                _ => "it did not end".to_owned(),
+            },
+            None => "it was gone when control came back".to_owned(),
+        };
+        let said = std::fs::read_to_string(folder.join(RUNNER_LOG)).unwrap_or_default();
+        let output: Vec<String> = said
+            .lines()
+            .rev()
+            .take(20)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
+        if overdue {
+            // It is asked to end; what it leaves is killed below.
+            let _ = std::fs::write(folder.join(CANCEL_FILE), "the build took too long");
+        }
+        let marked = folder.to_owned();
+        let killed = tokio::task::spawn_blocking(move || runner::end_leftovers(&marked))
+            .await
+            .unwrap_or(0);
+        self.reap();
+        let message = if overdue {
+            "the build's runner did not end in its time"
+        } else {
+            "the build's runner died before the build ended"
+        };
+        let problem = Problem::failed(message).cause(words).output(output);
+        let problem = if killed > 0 {
+            problem.cause(format!(
+                "{killed} of its processes were still there and were ended"
+            ))
+        } else {
+            problem
+        };
+        problem.hint("It may have been killed for want of memory: see `dmesg`. Deploying again builds again.")
+    }
+
+    /// Leaves an ended child to the runtime, which collects it.
+    fn reap(&mut self) {
+        drop(self.child.take());
+    }
+}
+
+fn names_folder(pid: u32, folder: &Path) -> bool {
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
+    let folder = folder.as_os_str().as_encoded_bytes();
+    line.split(|byte| *byte == 0)
+        .any(|argument| argument == folder)
+}
+
+/// Writes the job and starts the runner, which goes on without control.
+async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<Child, Problem> {
+    let settings = control.settings();
+    let (home, request, id) = (&settings.home, &stored.build.request, stored.build.id);
+    let app = control.app(&request.app).await?;
+    let tree = home.tree(&request.app, id);
+    for folder in [
+        folder,
+        &home.app_home(&request.app),
+        &home.app_cache(&request.app),
+        &home.app_persist(&request.app),
+        &home.trees(&request.app),
+    ] {
+        std::fs::create_dir_all(folder).map_err(|error| problem::file("make", folder, &error))?;
+    }
+    let job = RunnerJob {
+        protocol: PROTOCOL,
+        build: id,
+        app: request.app.clone(),
+        repository: home.repository(&request.app),
+        commit: request.commit.clone(),
+        branch: request.branch.clone(),
+        folder: folder.to_owned(),
+        tree,
+        home: home.app_home(&request.app),
+        cache: home.app_cache(&request.app),
+        persist: home.app_persist(&request.app),
+        description: app.description.clone(),
+        env: config::vars(control, &request.app, app.config_version).await?,
+        timeout_ms: u64::try_from(settings.build_timeout.as_millis()).unwrap_or(u64::MAX),
+        memory_bytes: settings.build_memory,
+        parallel: settings.build_stages,
+    };
+    let path = folder.join(JOB_FILE);
+    let text = serde_json::to_vec(&job)
+        .map_err(|error| Problem::internal("cannot encode the job").cause(error))?;
+    // The job holds the app's secrets.
+    crate::secrets::write_private(&path, &text)
+        .map_err(|error| problem::file("write", &path, &error))?;
+    let log = folder.join(RUNNER_LOG);
+    let output =
+        std::fs::File::create(&log).map_err(|error| problem::file("make", &log, &error))?;
+    let errors = output
+        .try_clone()
+        .map_err(|error| problem::file("open", &log, &error))?;
+    Command::new(&settings.binary)
+        .arg("runner")
+        .arg(folder)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        // Not in our process group: what a terminal sends to us must not reach it.
+        .process_group(0)
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(|error| {
+            Problem::internal(format!(
+                "the runner `{}` cannot be started",
+                settings.binary.display()
+            ))
+            .cause(error)
+        })
+}

@@ -1,0 +1,56 @@
+//! Who deploys when: apps side by side, the deploys of one app one after the other, oldest first. (Of waiting
+//! releases the store keeps only the newest.)
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use launchway_model::AppName;
+use launchway_store::StoredDeploy;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::steps;
+use crate::Control;
+
+/// Runs deploys until the end. A deploy that was under way when control ended begins again from its record.
+pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
+    let mut busy: HashSet<AppName> = HashSet::new();
+    let mut running: JoinSet<AppName> = JoinSet::new();
+    loop {
+        match control.store.active_deploys().await {
+            Ok(active) => {
+                for job in active {
+                    let app = job.deploy.app.clone();
+                    if busy.insert(app) {
+                        running.spawn(one(control.clone(), job));
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the waiting deploys cannot be read"),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            () = control.wake.deploys.notified() => {}
+            Some(ended) = running.join_next() => match ended {
+                Ok(app) => {
+                    busy.remove(&app);
+                }
+                Err(error) => {
+                    // A panic is a fault of ours; the app's deploys are looked at again all the same.
+                    tracing::error!(%error, "a deploy ended badly");
+                    busy.clear();
+                }
+            }
+        }
+    }
+    // What has not switched is begun again by the next control; a switch is short and atomic in the store.
+    running.shutdown().await;
+}
+
+async fn one(control: Arc<Control>, job: StoredDeploy) -> AppName {
+    let id = job.deploy.id;
+    let cancel = control.deploying.begin(id);
+    steps::run(&control, &job, cancel).await;
+    control.deploying.end(id);
+    job.deploy.app
+}

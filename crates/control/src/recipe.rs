@@ -1,0 +1,174 @@
+//! From a release to what a shim is told: command, environment, folders.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use launchway_model::app::{HealthSpec, Limits};
+use launchway_model::deploy::Release;
+use launchway_model::shim::{Sandbox, ShimSpec};
+use launchway_model::{
+    AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
+};
+
+use crate::{Control, config, problem};
+
+/// How to run one process type of one release: a shim's specification but for the instance's own name and port.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Recipe {
+    pub(crate) app: AppName,
+    pub(crate) process: ProcessType,
+    pub(crate) release: ReleaseNumber,
+    pub(crate) build: BuildId,
+    pub(crate) command: String,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) tree: PathBuf,
+    pub(crate) folder: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) grace: Duration,
+    pub(crate) health: HealthSpec,
+    /// Whether it is started again when it ends; false for commands that run once.
+    pub(crate) restart: bool,
+}
+
+impl Recipe {
+    /// Whether instances take requests: they get a port, are probed and routed.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.process.is_web() && self.restart
+    }
+
+    /// A command that runs once in the same tree and environment.
+    pub(crate) fn once(&self, process: ProcessType, command: String) -> Self {
+        Self {
+            process,
+            command,
+            folder: None,
+            limits: Limits::default(),
+            restart: false,
+            ..self.clone()
+        }
+    }
+
+    /// What the shim of an instance is told.
+    pub(crate) fn shim_spec(
+        &self,
+        control: &Control,
+        id: &InstanceId,
+        port: Option<u16>,
+    ) -> ShimSpec {
+        let mut env = self.env.clone();
+        if let Some(port) = port {
+            env.insert("PORT".to_owned(), port.to_string());
+            // Only what an app does not decide by itself: many frameworks read HOST, and loopback is all that is needed.
+            env.entry("HOST".to_owned())
+                .or_insert_with(|| "127.0.0.1".to_owned());
+        }
+        env.insert("LAUNCHWAY_PROCESS".to_owned(), self.process.to_string());
+        env.insert("LAUNCHWAY_INSTANCE".to_owned(), id.to_string());
+        let settings = control.settings();
+        ShimSpec {
+            protocol: PROTOCOL,
+            instance: id.clone(),
+            command: self.command.clone(),
+            env,
+            tree: self.tree.clone(),
+            folder: self.folder.clone(),
+            sandbox: Sandbox::default(),
+            limits: self.limits.clone(),
+            log: settings.home.instance_log(id),
+            // What reads the output of a command that runs once must find all of it in one file.
+            log_bytes: if self.restart {
+                settings.log_bytes
+            } else {
+                1 << 30
+            },
+            log_files: settings.log_files,
+            grace_ms: u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX),
+            restart: self.restart,
+        }
+    }
+}
+
+/// The recipes of all process types of a release, and one of its environment alone for commands that run once.
+pub(crate) struct Recipes {
+    /// By process type.
+    pub(crate) processes: BTreeMap<ProcessType, Arc<Recipe>>,
+    /// The tree and environment without a command.
+    pub(crate) bare: Recipe,
+}
+
+/// Works out the recipes of a release, with the configuration that it was made with.
+pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<Recipes, Problem> {
+    let home = &control.settings().home;
+    let tree = home.tree(&release.app, release.build);
+    let env = environment(control, release).await?;
+    let bare = Recipe {
+        app: release.app.clone(),
+        process: ProcessType::web(),
+        release: release.number,
+        build: release.build,
+        command: String::new(),
+        env,
+        tree,
+        folder: None,
+        limits: Limits::default(),
+        grace: Duration::from_secs(10),
+        health: release.spec.health.clone(),
+        restart: true,
+    };
+    let processes = release
+        .spec
+        .processes
+        .iter()
+        .map(|(process, spec)| {
+            let recipe = Recipe {
+                process: process.clone(),
+                command: spec.command.clone(),
+                folder: spec.folder.clone(),
+                limits: spec.limits.clone(),
+                grace: Duration::from_millis(spec.grace_ms),
+                ..bare.clone()
+            };
+            (process.clone(), Arc::new(recipe))
+        })
+        .collect();
+    Ok(Recipes { processes, bare })
+}
+
+/// The environment of all processes of a release. What comes later wins: our defaults, the repository's, `config set`,
+/// and what only Launchway can say.
+async fn environment(
+    control: &Control,
+    release: &Release,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let home = &control.settings().home;
+    let tree = home.tree(&release.app, release.build);
+    let tmp = home.app(&release.app).join("tmp");
+    for folder in [
+        &home.app_home(&release.app),
+        &tmp,
+        &home.app_persist(&release.app),
+        &home.app_logs(&release.app),
+    ] {
+        std::fs::create_dir_all(folder).map_err(|error| problem::file("make", folder, &error))?;
+    }
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let inherited = std::env::var_os("PATH");
+    let path = launchway_pipeline::search_path::for_tree(&tree, inherited.as_deref());
+    let mut env = BTreeMap::from([
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("PATH".to_owned(), path.to_string_lossy().into_owned()),
+        // Without it Python keeps its output until 8 KiB are full, and logs lag behind.
+        ("PYTHONUNBUFFERED".to_owned(), "1".to_owned()),
+    ]);
+    env.extend(release.spec.env.clone());
+    env.extend(config::vars(control, &release.app, release.config_version).await?);
+    env.extend([
+        ("HOME".to_owned(), text(home.app_home(&release.app))),
+        ("TMPDIR".to_owned(), text(tmp)),
+        ("LAUNCHWAY_APP".to_owned(), release.app.to_string()),
+        ("LAUNCHWAY_RELEASE".to_owned(), release.number.0.to_string()),
+    ]);
+    Ok(env)
+}

@@ -1,0 +1,113 @@
+//! From what is wanted and what is ready to the routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use launchway_model::route::{Backend, Route, Target};
+use launchway_model::{AppName, ProcessType};
+
+use super::{Observed, Role, Wanted};
+use crate::routes::loopback;
+
+/// The share of each instance; room is left for smaller shares beside it.
+const WEIGHT: u16 = 100;
+
+/// The routes of all apps. It depends on nothing but what is given, so that the same state gives the same table.
+pub(super) fn compile(wanted: &BTreeMap<AppName, Wanted>, observed: &Observed) -> Vec<Route> {
+    // A host that two apps name goes to the one that added it as a domain, then to the first by name.
+    let mut taken: BTreeSet<String> = wanted
+        .values()
+        .flat_map(|wanted| wanted.domains.iter().cloned())
+        .collect();
+    let mut routes = Vec::new();
+    for (app, wanted) in wanted {
+        let Some(backend) = backend(app, wanted, observed) else {
+            continue;
+        };
+        let mut hosts = vec![format!("{app}.localhost")];
+        hosts.extend(wanted.domains.iter().cloned());
+        for domain in &wanted.release.spec.domains {
+            let domain = domain.to_ascii_lowercase();
+            if taken.insert(domain.clone()) {
+                hosts.push(domain);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        hosts.retain(|host| seen.insert(host.clone()));
+        routes.push(Route {
+            name: app.to_string(),
+            app: app.clone(),
+            release: wanted.release.number,
+            hosts,
+            prefix: "/".to_owned(),
+            strip_prefix: false,
+            backend,
+        });
+    }
+    routes
+}
+
+/// What answers an app's requests; none for an app of workers alone.
+fn backend(app: &AppName, wanted: &Wanted, observed: &Observed) -> Option<Backend> {
+    let spec = &wanted.release.spec;
+    let web = spec.processes.contains_key(&ProcessType::web());
+    if !web && spec.files.is_none() {
+        return None;
+    }
+    if wanted.stopped {
+        return Some(Backend::Stopped {
+            reason: format!("{app} is stopped"),
+        });
+    }
+    if let Some(files) = spec.files.as_ref().filter(|_| !web) {
+        let root = if files.folder == "." {
+            wanted.tree.clone()
+        } else {
+            wanted.tree.join(&files.folder)
+        };
+        return Some(Backend::Files {
+            root,
+            fallback: files.fallback.clone(),
+        });
+    }
+    if wanted.formation.get(&ProcessType::web()) == Some(&0) {
+        return Some(Backend::Stopped {
+            reason: format!("{app} is scaled to no web instances"),
+        });
+    }
+    Some(Backend::Instances {
+        targets: targets(app, observed),
+    })
+}
+
+/// The ready instances; where none is, those that were ready and are down, since they are back soonest.
+fn targets(app: &AppName, observed: &Observed) -> Vec<Target> {
+    let serving = observed.instances.iter().filter(|(id, seen)| {
+        id.app() == app
+            && id.process().is_web()
+            && seen.role == Role::Serving
+            && seen.port.is_some()
+    });
+    let (ready, down): (Vec<_>, Vec<_>) = serving.partition(|(_, seen)| seen.ready);
+    let down = down
+        .into_iter()
+        .filter(|(_, seen)| seen.was_ready && !seen.is_gone());
+    let chosen: Vec<_> = if ready.is_empty() {
+        down.collect()
+    } else {
+        ready
+    };
+    chosen
+        .into_iter()
+        .filter_map(|(id, seen)| {
+            let address = loopback(seen.port?);
+            Some(Target {
+                instance: id.clone(),
+                address,
+                weight: WEIGHT,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Commands that run once in a release's tree and environment: release commands and one-off commands.
+//!
+//! They run under a shim like everything else, so that they outlive control, keep their log, and leave no process
+//! behind; but they are never started again and the loop of `reconcile` knows nothing of them.
+
+use std::path::PathBuf;
+
+use launchway_model::instance::{Exit, InstanceState};
+use launchway_model::{InstanceId, Problem};
+use launchway_store::Counter;
+use launchway_supervisor::{ShimHandle, ShimLink};
+
+use crate::recipe::Recipe;
+use crate::{Control, problem};
+
+/// The process type of release commands.
+pub(crate) const RELEASE: &str = "release";
+/// The process type of one-off commands.
+pub(crate) const RUN: &str = "run";
+
+/// Starts a command.
+pub(crate) async fn start(control: &Control, recipe: &Recipe) -> Result<ShimHandle, Problem> {
+    let serial = control
+        .store
+        .count_up(Counter::Instance, 0)
+        .await
+        .map_err(problem::store)?;
+    let id = InstanceId::new(
+        recipe.app.clone(),
+        recipe.process.clone(),
+        recipe.release,
+        serial,
+    );
+    let spec = recipe.shim_spec(control, &id, None);
+    control
+        .supervisor
+        .start(spec)
+        .await
+        .map_err(|error| problem::supervisor(&error))
+}
+
+/// Waits for the end of a command, and removes what it leaves but its log. None where its shim died with it.
+pub(crate) async fn finished(control: &Control, shim: &ShimHandle) -> Option<Exit> {
+    let mut views = shim.watch();
+    let exit = match views.wait_for(|view| view.link != ShimLink::Live).await {
+        Ok(view) => match view.status.state {
+            InstanceState::Stopped { exit } => exit.or(view.status.last_exit),
+            _ => view
+                .status
+                .last_exit
+                .filter(|_| view.link == ShimLink::Ended),
+        },
+        Err(_) => None,
+    };
+    remove(control, shim.instance()).await;
+    exit
+}
+
+/// Ends a command before its time.
+pub(crate) async fn stop(control: &Control, shim: &ShimHandle) {
+    if let Err(error) = shim.stop(None).await {
+        tracing::debug!(instance = %shim.instance(), %error, "a command could not be stopped");
+    }
+    remove(control, shim.instance()).await;
+}
+
+/// Where a command's output is.
+pub(crate) fn log(control: &Control, shim: &ShimHandle) -> PathBuf {
+    control.settings().home.instance_log(shim.instance())
+}
+
+async fn remove(control: &Control, id: &InstanceId) {
+    if let Err(error) = control.supervisor.remove(id).await {
+        tracing::warn!(instance = %id, %error, "a command's folder could not be removed");
+    }
+}
