@@ -18,6 +18,7 @@ mod engine;
 pub mod error;
 pub mod glob;
 pub mod groovy;
+pub mod jenkinsfile;
 pub mod junit;
 pub mod persist;
 pub mod plan;

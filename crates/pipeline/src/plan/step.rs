@@ -1,7 +1,11 @@
 //! Steps: the smallest things that a build does.
 
+use std::sync::Arc;
+
 use launchway_model::build::BuildResult;
 use launchway_model::problem::Place;
+
+use crate::groovy::Stmt;
 
 use super::{Text, Variable};
 
@@ -117,4 +121,6 @@ pub struct Script {
     pub text: String,
     /// Where it starts.
     pub place: Place,
+    /// The statements, parsed; their spans point into the whole file.
+    pub code: Arc<[Stmt]>,
 }

@@ -1,0 +1,666 @@
+//! The steps that a Jenkinsfile may call, and the check of a script's calls against them before the build starts.
+
+use std::collections::BTreeSet;
+
+use crate::error::FileError;
+use crate::groovy::{Arg, Expr, ExprKind, Script, Span, Stmt, StmtKind, StringPart};
+
+use super::{Read, Reader};
+
+/// A step: its name, and the names of its parameters, the main one first.
+pub struct Known {
+    /// The step's name.
+    pub name: &'static str,
+    /// Its parameters; the first may be given without a name.
+    pub parameters: &'static [&'static str],
+    /// Whether a block belongs to it.
+    pub block: bool,
+}
+
+const fn known(name: &'static str, parameters: &'static [&'static str]) -> Known {
+    Known {
+        name,
+        parameters,
+        block: false,
+    }
+}
+
+const fn around(name: &'static str, parameters: &'static [&'static str]) -> Known {
+    Known {
+        name,
+        parameters,
+        block: true,
+    }
+}
+
+/// All steps, with the parameters of Jenkins' own reference. A step whose first parameter is `*` takes any.
+pub const STEPS: &[Known] = &[
+    known(
+        "sh",
+        &[
+            "script",
+            "label",
+            "returnStdout",
+            "returnStatus",
+            "encoding",
+        ],
+    ),
+    known("echo", &["message"]),
+    known("error", &["message"]),
+    known("unstable", &["message"]),
+    known("sleep", &["time", "unit"]),
+    known(
+        "checkout",
+        &[
+            "scm",
+            "changelog",
+            "poll",
+            "$class",
+            "branches",
+            "extensions",
+            "userRemoteConfigs",
+            "doGenerateSubmoduleConfigurations",
+            "submoduleCfg",
+        ],
+    ),
+    known(
+        "git",
+        &["url", "branch", "credentialsId", "changelog", "poll"],
+    ),
+    known(
+        "junit",
+        &[
+            "testResults",
+            "allowEmptyResults",
+            "keepLongStdio",
+            "skipPublishingChecks",
+            "healthScaleFactor",
+            "checksName",
+            "skipMarkingBuildUnstable",
+            "testDataPublishers",
+            "skipOldReports",
+            "stdioRetention",
+        ],
+    ),
+    known(
+        "archiveArtifacts",
+        &[
+            "artifacts",
+            "allowEmptyArchive",
+            "fingerprint",
+            "onlyIfSuccessful",
+            "excludes",
+            "defaultExcludes",
+            "caseSensitive",
+            "followSymlinks",
+        ],
+    ),
+    known("fingerprint", &["targets"]),
+    known(
+        "stash",
+        &[
+            "name",
+            "includes",
+            "excludes",
+            "allowEmpty",
+            "useDefaultExcludes",
+        ],
+    ),
+    known("unstash", &["name"]),
+    known(
+        "cleanWs",
+        &[
+            "cleanWhenAborted",
+            "cleanWhenFailure",
+            "cleanWhenNotBuilt",
+            "cleanWhenSuccess",
+            "cleanWhenUnstable",
+            "cleanupMatrixParent",
+            "deleteDirs",
+            "disableDeferredWipeout",
+            "notFailBuild",
+            "patterns",
+            "skipWhenFailed",
+            "externalDelete",
+        ],
+    ),
+    known("deleteDir", &[]),
+    known("readFile", &["file", "encoding"]),
+    known("writeFile", &["file", "text", "encoding"]),
+    known("fileExists", &["file"]),
+    known("readJSON", &["file", "text", "returnPojo"]),
+    known("writeJSON", &["file", "json", "pretty", "returnText"]),
+    known("findFiles", &["glob", "excludes"]),
+    known("pwd", &["tmp"]),
+    known("isUnix", &[]),
+    known(
+        "mail",
+        &[
+            "subject", "body", "to", "cc", "bcc", "from", "replyTo", "charset", "mimeType",
+        ],
+    ),
+    known(
+        "emailext",
+        &[
+            "subject",
+            "body",
+            "to",
+            "attachLog",
+            "attachmentsPattern",
+            "compressLog",
+            "from",
+            "mimeType",
+            "recipientProviders",
+            "replyTo",
+            "presendScript",
+            "postsendScript",
+            "saveOutput",
+        ],
+    ),
+    known(
+        "slackSend",
+        &[
+            "message",
+            "channel",
+            "color",
+            "baseUrl",
+            "teamDomain",
+            "tokenCredentialId",
+            "token",
+            "botUser",
+            "failOnError",
+            "attachments",
+            "blocks",
+            "username",
+            "iconEmoji",
+            "notifyCommitters",
+            "sendAsText",
+            "timestamp",
+        ],
+    ),
+    known(
+        "build",
+        &[
+            "job",
+            "parameters",
+            "propagate",
+            "quietPeriod",
+            "wait",
+            "waitForStart",
+        ],
+    ),
+    known(
+        "publishHTML",
+        &[
+            "target",
+            "allowMissing",
+            "alwaysLinkToLastBuild",
+            "keepAll",
+            "reportDir",
+            "reportFiles",
+            "reportName",
+            "reportTitles",
+            "includes",
+            "escapeUnderscores",
+        ],
+    ),
+    known("recordIssues", &["*"]),
+    known(
+        "dependencyCheck",
+        &[
+            "additionalArguments",
+            "odcInstallation",
+            "skipOnScmChange",
+            "skipOnUpstreamChange",
+            "stopBuild",
+            "nvdCredentialsId",
+            "debug",
+        ],
+    ),
+    known(
+        "dependencyCheckPublisher",
+        &[
+            "pattern",
+            "failedTotalCritical",
+            "failedTotalHigh",
+            "failedTotalMedium",
+            "failedTotalLow",
+            "failedNewCritical",
+            "failedNewHigh",
+            "failedNewMedium",
+            "failedNewLow",
+            "unstableTotalCritical",
+            "unstableTotalHigh",
+            "unstableTotalMedium",
+            "unstableTotalLow",
+            "unstableNewCritical",
+            "unstableNewHigh",
+            "unstableNewMedium",
+            "unstableNewLow",
+            "stopBuild",
+            "totalThresholdAnalysisExploitable",
+        ],
+    ),
+    known(
+        "string",
+        &[
+            "name",
+            "value",
+            "credentialsId",
+            "variable",
+            "defaultValue",
+            "description",
+            "trim",
+        ],
+    ),
+    known(
+        "booleanParam",
+        &["name", "value", "defaultValue", "description"],
+    ),
+    known(
+        "usernamePassword",
+        &["credentialsId", "usernameVariable", "passwordVariable"],
+    ),
+    known("usernameColonPassword", &["credentialsId", "variable"]),
+    known("file", &["credentialsId", "variable"]),
+    known(
+        "sshUserPrivateKey",
+        &[
+            "credentialsId",
+            "keyFileVariable",
+            "passphraseVariable",
+            "usernameVariable",
+        ],
+    ),
+    known("credentials", &["id"]),
+    known("tool", &["name", "type"]),
+    known("milestone", &["ordinal", "label"]),
+    known("properties", &["properties"]),
+    known("setGitHubPullRequestStatus", &["*"]),
+    around("script", &[]),
+    around("dir", &["path"]),
+    around("withEnv", &["overrides"]),
+    around("withCredentials", &["bindings"]),
+    around("retry", &["count", "conditions"]),
+    around("timeout", &["time", "unit", "activity"]),
+    around("timestamps", &[]),
+    around("ansiColor", &["colorMapName"]),
+    around("waitUntil", &["initialRecurrencePeriod", "quiet"]),
+    around(
+        "catchError",
+        &[
+            "message",
+            "buildResult",
+            "stageResult",
+            "catchInterruptions",
+        ],
+    ),
+    around("warnError", &["message", "catchInterruptions"]),
+    around(
+        "lock",
+        &[
+            "resource",
+            "label",
+            "quantity",
+            "inversePrecedence",
+            "skipIfLocked",
+            "variable",
+            "extra",
+        ],
+    ),
+    around("sshagent", &["credentials", "ignoreMissing"]),
+    around("stage", &["name"]),
+    around("parallel", &["*"]),
+    around("node", &["label"]),
+    around("ws", &["dir"]),
+    around("keepRunning", &[]),
+];
+
+/// Steps that no machine of ours can honour: the name, why, and what to write instead.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "bat",
+        "`bat` runs Windows batch files, and this machine runs Linux",
+        "Write `sh` with a shell script instead.",
+    ),
+    (
+        "powershell",
+        "`powershell` runs on Windows, and this machine runs Linux",
+        "Write `sh` with a shell script instead.",
+    ),
+    (
+        "pwsh",
+        "`pwsh` needs PowerShell, which no build environment has",
+        "Write `sh` with a shell script instead.",
+    ),
+    (
+        "input",
+        "`input` waits for a person, which is not supported yet",
+        "Deploy by hand what must not go by itself.",
+    ),
+    (
+        "library",
+        "shared libraries are not loaded",
+        "Copy the functions that you use into this file.",
+    ),
+    (
+        "load",
+        "`load` runs Groovy of another file",
+        "Copy the functions that you use into this file.",
+    ),
+    (
+        "evaluate",
+        "`evaluate` runs text as Groovy",
+        "Write the code itself.",
+    ),
+];
+
+/// Calls without an object that are no steps: Groovy's own.
+const OWN: [&str; 3] = ["println", "print", "printf"];
+
+/// Checks every call of a free name in a script.
+pub(super) fn check(reader: &Reader<'_>, script: &Script) -> Read<()> {
+    let mut names = BTreeSet::new();
+    Walk {
+        each: &mut |found| {
+            if let Found::Defines(name) = found {
+                names.insert(name.to_owned());
+            }
+            Ok(())
+        },
+    }
+    .statements(&script.statements)?;
+    let mut check = |found: Found<'_>| match found {
+        Found::Call { name, span, args } => call(reader, &names, name, span, args),
+        Found::Defines(_) => Ok(()),
+    };
+    let mut walk = Walk { each: &mut check };
+    for statement in &script.statements {
+        if let Some(pipeline) = reader.pipeline(statement) {
+            for part in reader.block(&pipeline)? {
+                walk.directive(reader, part)?;
+            }
+        } else {
+            walk.statement(statement)?;
+        }
+    }
+    Ok(())
+}
+
+fn call(
+    reader: &Reader<'_>,
+    names: &BTreeSet<String>,
+    name: &str,
+    span: Span,
+    args: &[Arg],
+) -> Read<()> {
+    if names.contains(name) || OWN.contains(&name) {
+        return Ok(());
+    }
+    if let Some((_, why, instead)) = REFUSED.iter().find(|(refused, _, _)| *refused == name) {
+        return Err(reader
+            .wrong(span, *why, "not supported")
+            .hint(Some((*instead).into())));
+    }
+    let Some(step) = STEPS.iter().find(|step| step.name == name) else {
+        let known = STEPS
+            .iter()
+            .map(|step| step.name)
+            .chain(names.iter().map(String::as_str));
+        let hint = launchway_model::suggest::did_you_mean(name, known).unwrap_or_else(|| {
+            "Write what it does with `sh`, or define a function of that name in this file.".into()
+        });
+        return Err(reader
+            .wrong(
+                span,
+                format!("no step or function is called `{name}`"),
+                "not known",
+            )
+            .hint(Some(hint)));
+    };
+    if step.parameters.first() == Some(&"*") {
+        return Ok(());
+    }
+    for arg in args {
+        if let Some((parameter, span)) = &arg.name
+            && !step.parameters.contains(&parameter.as_str())
+        {
+            let hint =
+                launchway_model::suggest::did_you_mean(parameter, step.parameters.iter().copied())
+                    .or_else(|| {
+                        (!step.parameters.is_empty())
+                            .then(|| format!("Known are {}.", step.parameters.join(", ")))
+                    });
+            return Err(unknown_parameter(reader, *span, name, parameter).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn unknown_parameter(reader: &Reader<'_>, span: Span, step: &str, parameter: &str) -> FileError {
+    reader.wrong(
+        span,
+        format!("the step `{step}` has no parameter `{parameter}`"),
+        "not known here",
+    )
+}
+
+/// What a walk meets.
+enum Found<'s> {
+    Call {
+        name: &'s str,
+        span: Span,
+        args: &'s [Arg],
+    },
+    Defines(&'s str),
+}
+
+/// Goes through code in the order in which it is written.
+struct Walk<'w> {
+    each: &'w mut dyn FnMut(Found<'_>) -> Read<()>,
+}
+
+impl Walk<'_> {
+    /// Directives are no calls of steps; what stands in their blocks of steps is.
+    fn directive(&mut self, reader: &Reader<'_>, statement: &Stmt) -> Read<()> {
+        let Ok(directive) = reader.directive(statement) else {
+            return Ok(());
+        };
+        let Some(block) = directive.block else {
+            return Ok(());
+        };
+        match directive.name {
+            "steps" | "script" | "expression" => self.statements(&block.body),
+            "post" => {
+                for condition in &block.body {
+                    if let Ok(condition) = reader.directive(condition)
+                        && let Some(block) = condition.block
+                    {
+                        self.statements(&block.body)?;
+                    }
+                }
+                Ok(())
+            }
+            "stages" | "stage" | "parallel" | "matrix" | "when" | "anyOf" | "allOf" | "not" => {
+                block
+                    .body
+                    .iter()
+                    .try_for_each(|statement| self.directive(reader, statement))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn statements(&mut self, statements: &[Stmt]) -> Read<()> {
+        statements
+            .iter()
+            .try_for_each(|statement| self.statement(statement))
+    }
+
+    fn statement(&mut self, statement: &Stmt) -> Read<()> {
+        match &statement.kind {
+            StmtKind::Expr(expr) | StmtKind::Throw(expr) => self.expr(expr),
+            StmtKind::Define { names, value, .. } => {
+                for name in names {
+                    (self.each)(Found::Defines(name))?;
+                }
+                value.iter().try_for_each(|value| self.expr(value))
+            }
+            StmtKind::Function(function) => {
+                (self.each)(Found::Defines(&function.name))?;
+                for parameter in &function.parameters {
+                    (self.each)(Found::Defines(&parameter.name))?;
+                }
+                self.statements(&function.body)
+            }
+            StmtKind::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                self.expr(condition)?;
+                self.statements(then)?;
+                self.statements(otherwise)
+            }
+            StmtKind::While { condition, body } => {
+                self.expr(condition)?;
+                self.statements(body)
+            }
+            StmtKind::ForIn { name, items, body } => {
+                (self.each)(Found::Defines(name))?;
+                self.expr(items)?;
+                self.statements(body)
+            }
+            StmtKind::For {
+                init,
+                condition,
+                step,
+                body,
+            } => {
+                init.iter().try_for_each(|init| self.statement(init))?;
+                condition
+                    .iter()
+                    .chain(step)
+                    .try_for_each(|expr| self.expr(expr))?;
+                self.statements(body)
+            }
+            StmtKind::Switch { subject, cases } => {
+                self.expr(subject)?;
+                for (case, body) in cases {
+                    case.iter().try_for_each(|case| self.expr(case))?;
+                    self.statements(body)?;
+                }
+                Ok(())
+            }
+            StmtKind::Try {
+                body,
+                catches,
+                finally,
+            } => {
+                self.statements(body)?;
+                for catch in catches {
+                    (self.each)(Found::Defines(&catch.name))?;
+                    self.statements(&catch.body)?;
+                }
+                self.statements(finally)
+            }
+            StmtKind::Return(value) => value.iter().try_for_each(|value| self.expr(value)),
+            StmtKind::Assert { condition, message } => {
+                self.expr(condition)?;
+                message.iter().try_for_each(|message| self.expr(message))
+            }
+            StmtKind::Break | StmtKind::Continue => Ok(()),
+        }
+    }
+
+    fn args(&mut self, args: &[Arg]) -> Read<()> {
+        args.iter().try_for_each(|arg| self.expr(&arg.value))
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Read<()> {
+        match &expr.kind {
+            ExprKind::Null
+            | ExprKind::Bool(_)
+            | ExprKind::Int(_)
+            | ExprKind::Decimal(_)
+            | ExprKind::Text(_)
+            | ExprKind::Name(_) => Ok(()),
+            ExprKind::Interpolated(parts) => parts.iter().try_for_each(|part| match part {
+                StringPart::Text(_) => Ok(()),
+                StringPart::Expr(expr) => self.expr(expr),
+            }),
+            ExprKind::List(items) => items.iter().try_for_each(|item| self.expr(item)),
+            ExprKind::Map(entries) => entries.iter().try_for_each(|(key, value)| {
+                self.expr(key)?;
+                self.expr(value)
+            }),
+            ExprKind::Range { from, to, .. } => {
+                self.expr(from)?;
+                self.expr(to)
+            }
+            ExprKind::Property { object, name, .. } => {
+                self.expr(object)?;
+                self.expr(name)
+            }
+            ExprKind::Index { object, index } => {
+                self.expr(object)?;
+                self.expr(index)
+            }
+            ExprKind::Call {
+                object,
+                name,
+                name_span,
+                args,
+                ..
+            } => {
+                match object {
+                    Some(object) => self.expr(object)?,
+                    None => (self.each)(Found::Call {
+                        name,
+                        span: *name_span,
+                        args,
+                    })?,
+                }
+                self.args(args)
+            }
+            ExprKind::Invoke { callee, args } => {
+                self.expr(callee)?;
+                self.args(args)
+            }
+            ExprKind::New { args, .. } => self.args(args),
+            ExprKind::Not(value) | ExprKind::Negate(value) => self.expr(value),
+            ExprKind::Cast { value, .. } | ExprKind::InstanceOf { value, .. } => self.expr(value),
+            ExprKind::Step { target, .. } => self.expr(target),
+            ExprKind::Binary { left, right, .. } => {
+                self.expr(left)?;
+                self.expr(right)
+            }
+            ExprKind::Ternary {
+                condition,
+                then,
+                otherwise,
+            } => {
+                self.expr(condition)?;
+                self.expr(then)?;
+                self.expr(otherwise)
+            }
+            ExprKind::Elvis { value, otherwise } => {
+                self.expr(value)?;
+                self.expr(otherwise)
+            }
+            ExprKind::Assign { target, value, .. } => {
+                if let ExprKind::Name(name) = &target.kind {
+                    (self.each)(Found::Defines(name))?;
+                }
+                self.expr(target)?;
+                self.expr(value)
+            }
+            ExprKind::Closure(closure) => {
+                for parameter in closure.parameters.iter().flatten() {
+                    (self.each)(Found::Defines(&parameter.name))?;
+                }
+                self.statements(&closure.body)
+            }
+        }
+    }
+}
