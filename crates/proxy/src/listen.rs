@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -18,7 +19,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(crate) struct Group {
     address: SocketAddr,
-    sockets: Vec<TcpListener>,
+    sockets: Mutex<Vec<TcpListener>>,
 }
 
 impl Group {
@@ -36,7 +37,7 @@ impl Group {
         }
         Ok(Self {
             address: bound,
-            sockets,
+            sockets: Mutex::new(sockets),
         })
     }
 
@@ -45,7 +46,10 @@ impl Group {
         for socket in &sockets {
             socket.set_nonblocking(true)?;
         }
-        Ok(Self { address, sockets })
+        Ok(Self {
+            address,
+            sockets: Mutex::new(sockets),
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -54,7 +58,21 @@ impl Group {
 
     /// A duplicate of a worker's socket.
     pub(crate) fn of_worker(&self, worker: usize) -> io::Result<TcpListener> {
-        self.sockets[worker % self.sockets.len()].try_clone()
+        let sockets = self.sockets();
+        match sockets.len() {
+            0 => Err(io::ErrorKind::NotConnected.into()),
+            count => sockets[worker % count].try_clone(),
+        }
+    }
+
+    /// Closes the starter's duplicates, when the proxy stops: with the workers' own gone too, new connections are refused
+    /// instead of waiting for nobody.
+    pub(crate) fn close(&self) {
+        self.sockets().clear();
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<TcpListener>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

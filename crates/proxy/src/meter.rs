@@ -108,10 +108,6 @@ impl Measured {
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
     }
-
-    pub(crate) fn begun(&self) -> Instant {
-        self.begun
-    }
 }
 
 impl Drop for Measured {

@@ -324,6 +324,9 @@ fn work(index: usize, shared: &Arc<Shared>, sockets: &Sockets) -> io::Result<u64
         }
         let sweeping = tokio::spawn(sweep(Arc::clone(&worker), accepting.clone()));
         worker.stop().cancelled().await;
+        for group in sockets.http.iter().chain(&sockets.https) {
+            group.close();
+        }
         for acceptor in acceptors {
             // Ends by itself once it has taken what waited.
             let _ = acceptor.await;

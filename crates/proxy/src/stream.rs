@@ -76,10 +76,6 @@ impl Stream {
             }
         }
     }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
 }
 
 impl std::fmt::Debug for Stream {
@@ -334,15 +330,6 @@ impl Buffer {
         if self.is_empty() && self.bytes.len() < LARGE {
             self.bytes.resize(LARGE, 0);
         }
-    }
-
-    /// Adds bytes that were read elsewhere.
-    pub(crate) fn push(&mut self, more: &[u8]) {
-        if self.end + more.len() > self.bytes.len() {
-            self.bytes.resize((self.end + more.len()).max(SMALL), 0);
-        }
-        self.bytes[self.end..self.end + more.len()].copy_from_slice(more);
-        self.end += more.len();
     }
 
     /// Reads once into the room there is; 0 is the end of the stream.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use launchway_model::InstanceId;
 use launchway_model::route::{ProxyStats, RouteTable};
-use launchway_model::{InstanceId, PROTOCOL};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -136,10 +136,6 @@ impl Shared {
 
     pub(crate) fn with_registry<T>(&self, read: impl FnOnce(&Registry) -> T) -> T {
         read(&self.registry.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn protocol(&self) -> u32 {
-        PROTOCOL
     }
 }
 

@@ -74,16 +74,6 @@ impl Decoder {
         }
     }
 
-    /// Takes note of payload of a body of fixed length that went another way than through [`Decoder::step`].
-    pub(crate) fn passed(&mut self, bytes: u64) {
-        if let State::Fixed { left } = &mut self.state {
-            *left = left.saturating_sub(bytes);
-            if *left == 0 {
-                self.state = State::Done;
-            }
-        }
-    }
-
     /// The trailer section as it was sent, complete once the body is done.
     pub fn trailers(&self) -> &[u8] {
         &self.trailers

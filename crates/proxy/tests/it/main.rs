@@ -1,0 +1,12 @@
+//! The proxy from outside: real sockets, real apps in this process, bytes as they go over the wire.
+
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
+
+mod control;
+mod files;
+mod forwarding;
+mod harness;
+mod hostile;
+mod http2;
+mod load;
+mod trouble;
