@@ -97,7 +97,15 @@ pub enum Trigger {
 
 /// Reads a Jenkinsfile. `file` is its name in errors.
 pub fn read(file: &str, text: &str) -> Result<Jenkinsfile, DescribeError> {
-    groovy::with_stack(|| Reader { file, text, notes: Vec::new() }.read()).map_err(|error| Box::new(error).into())
+    groovy::with_stack(|| {
+        Reader {
+            file,
+            text,
+            notes: Vec::new(),
+        }
+        .read()
+    })
+    .map_err(|error| Box::new(error).into())
 }
 
 /// What directives are read with.
@@ -120,18 +128,32 @@ struct Directive<'s> {
 
 impl<'t> Reader<'t> {
     fn read(mut self) -> Read<Jenkinsfile> {
-        let script = groovy::parse(self.text)
-            .map_err(|error| self.wrong(error.span, error.message.clone(), "").hint(error.hint))?;
+        let script = groovy::parse(self.text).map_err(|error| {
+            self.wrong(error.span, error.message.clone(), "")
+                .hint(error.hint)
+        })?;
         for (name, _, span) in &script.annotations {
             if name == "Library" {
                 return Err(self
-                    .wrong(*span, "shared libraries are not loaded", "this names a library outside the repository")
-                    .hint(Some("Copy the functions that you use from the library's `vars` into this file.".into())));
+                    .wrong(
+                        *span,
+                        "shared libraries are not loaded",
+                        "this names a library outside the repository",
+                    )
+                    .hint(Some(
+                        "Copy the functions that you use from the library's `vars` into this file."
+                            .into(),
+                    )));
             }
         }
-        let pipeline = script.statements.iter().find_map(|statement| self.pipeline(statement));
+        let pipeline = script
+            .statements
+            .iter()
+            .find_map(|statement| self.pipeline(statement));
         let Some(pipeline) = pipeline else {
-            let span = script.statements.first().map_or(Span::default(), |first| Span::new(first.span.start, first.span.start));
+            let span = script.statements.first().map_or(Span::default(), |first| {
+                Span::new(first.span.start, first.span.start)
+            });
             return Err(self
                 .wrong(span, "this is not a declarative pipeline", "expected `pipeline { … }`")
                 .hint(Some("A scripted pipeline (`node { … }`) goes into `pipeline { agent any; stages { stage('…') { steps { script { … } } } } }`.".into())));
@@ -153,12 +175,23 @@ impl<'t> Reader<'t> {
     }
 
     fn pipeline<'s>(&self, statement: &'s Stmt) -> Option<Directive<'s>> {
-        self.directive(statement).ok().filter(|directive| directive.name == "pipeline")
+        self.directive(statement)
+            .ok()
+            .filter(|directive| directive.name == "pipeline")
     }
 
     fn top(&mut self, pipeline: &Directive<'_>, made: &mut Jenkinsfile) -> Read<()> {
-        const KNOWN: [&str; 9] =
-            ["agent", "environment", "options", "parameters", "triggers", "tools", "stages", "post", "libraries"];
+        const KNOWN: [&str; 9] = [
+            "agent",
+            "environment",
+            "options",
+            "parameters",
+            "triggers",
+            "tools",
+            "stages",
+            "post",
+            "libraries",
+        ];
         let mut seen = Seen::default();
         for statement in self.block(pipeline)? {
             let directive = self.directive(statement)?;
@@ -201,15 +234,22 @@ impl<'t> Reader<'t> {
     fn unknown(&self, found: &Directive<'_>, what: &str, known: &[&str]) -> FileError {
         let hint = launchway_model::suggest::did_you_mean(found.name, known.iter().copied())
             .unwrap_or_else(|| format!("Known are {}.", known.join(", ")));
-        self.wrong(found.name_span, format!("`{}` is no {what}", found.name), "not known here").hint(Some(hint))
+        self.wrong(
+            found.name_span,
+            format!("`{}` is no {what}", found.name),
+            "not known here",
+        )
+        .hint(Some(hint))
     }
 
     fn once(&self, seen: &mut Seen, found: &Directive<'_>) -> Read<()> {
         match seen.0.insert(found.name.to_owned(), found.name_span) {
             None => Ok(()),
-            Some(_) => {
-                Err(self.wrong(found.name_span, format!("`{}` stands here twice", found.name), "expected once in this block"))
-            }
+            Some(_) => Err(self.wrong(
+                found.name_span,
+                format!("`{}` stands here twice", found.name),
+                "expected once in this block",
+            )),
         }
     }
 
@@ -217,28 +257,56 @@ impl<'t> Reader<'t> {
     fn directive<'s>(&self, statement: &'s Stmt) -> Read<Directive<'s>> {
         let StmtKind::Expr(expr) = &statement.kind else {
             return Err(self
-                .wrong(statement.span, "a statement stands where a directive belongs", "expected a directive")
-                .hint(Some("Groovy code goes into `script { … }` inside `steps`.".into())));
+                .wrong(
+                    statement.span,
+                    "a statement stands where a directive belongs",
+                    "expected a directive",
+                )
+                .hint(Some(
+                    "Groovy code goes into `script { … }` inside `steps`.".into(),
+                )));
         };
         self.directive_expr(expr)
     }
 
     fn directive_expr<'s>(&self, expr: &'s Expr) -> Read<Directive<'s>> {
         match &expr.kind {
-            ExprKind::Call { object: None, name, name_span, args, .. } => {
+            ExprKind::Call {
+                object: None,
+                name,
+                name_span,
+                args,
+                ..
+            } => {
                 let (args, block) = match args.split_last() {
                     Some((last, rest)) => match &last.value.kind {
-                        ExprKind::Closure(closure) if last.name.is_none() => (rest, Some(closure.as_ref())),
+                        ExprKind::Closure(closure) if last.name.is_none() => {
+                            (rest, Some(closure.as_ref()))
+                        }
                         _ => (args.as_slice(), None),
                     },
                     None => (args.as_slice(), None),
                 };
-                Ok(Directive { name, name_span: *name_span, args, block, span: expr.span })
+                Ok(Directive {
+                    name,
+                    name_span: *name_span,
+                    args,
+                    block,
+                    span: expr.span,
+                })
             }
-            ExprKind::Name(name) => {
-                Ok(Directive { name, name_span: expr.span, args: &[], block: None, span: expr.span })
-            }
-            _ => Err(self.wrong(expr.span, "an expression stands where a directive belongs", "expected a directive")),
+            ExprKind::Name(name) => Ok(Directive {
+                name,
+                name_span: expr.span,
+                args: &[],
+                block: None,
+                span: expr.span,
+            }),
+            _ => Err(self.wrong(
+                expr.span,
+                "an expression stands where a directive belongs",
+                "expected a directive",
+            )),
         }
     }
 
@@ -256,7 +324,11 @@ impl<'t> Reader<'t> {
     /// The one argument without a name, a constant text.
     fn text_arg(&self, directive: &Directive<'_>) -> Read<String> {
         match directive.args {
-            [Arg { name: None, value, .. }] => self.constant(value),
+            [
+                Arg {
+                    name: None, value, ..
+                },
+            ] => self.constant(value),
             _ => Err(self.wrong(
                 directive.span,
                 format!("`{}` takes one text", directive.name),
@@ -271,18 +343,27 @@ impl<'t> Reader<'t> {
             ExprKind::Text(text) => Ok(text.clone()),
             ExprKind::Int(number) => Ok(number.to_string()),
             ExprKind::Bool(value) => Ok(value.to_string()),
-            _ => Err(self
-                .wrong(expr.span, "the value is not known before the build", "expected a text in quotes, without `${…}`")),
+            _ => Err(self.wrong(
+                expr.span,
+                "the value is not known before the build",
+                "expected a text in quotes, without `${…}`",
+            )),
         }
     }
 
     /// The value of a named argument, where it is given.
     fn named<'s>(&self, directive: &Directive<'s>, name: &str) -> Option<&'s Expr> {
-        directive.args.iter().find(|arg| arg.name.as_ref().is_some_and(|(found, _)| found == name)).map(|arg| &arg.value)
+        directive
+            .args
+            .iter()
+            .find(|arg| arg.name.as_ref().is_some_and(|(found, _)| found == name))
+            .map(|arg| &arg.value)
     }
 
     fn named_text(&self, directive: &Directive<'_>, name: &str) -> Read<Option<String>> {
-        self.named(directive, name).map(|value| self.constant(value)).transpose()
+        self.named(directive, name)
+            .map(|value| self.constant(value))
+            .transpose()
     }
 
     /// Refuses arguments whose names are not known.
@@ -294,7 +375,11 @@ impl<'t> Reader<'t> {
                 let hint = launchway_model::suggest::did_you_mean(name, known.iter().copied())
                     .unwrap_or_else(|| format!("Known are {}.", known.join(", ")));
                 return Err(self
-                    .wrong(*span, format!("`{}` has no parameter `{name}`", directive.name), "not known here")
+                    .wrong(
+                        *span,
+                        format!("`{}` has no parameter `{name}`", directive.name),
+                        "not known here",
+                    )
                     .hint(Some(hint)));
             }
         }
@@ -307,13 +392,23 @@ impl<'t> Reader<'t> {
             ExprKind::Text(text) => Text::Plain(text.clone()),
             ExprKind::Int(number) => Text::Plain(number.to_string()),
             ExprKind::Bool(value) => Text::Plain(value.to_string()),
-            _ => Text::Script(self.script(&[Stmt { kind: StmtKind::Expr(expr.clone()), span: expr.span }], expr.span)),
+            _ => Text::Script(self.script(
+                &[Stmt {
+                    kind: StmtKind::Expr(expr.clone()),
+                    span: expr.span,
+                }],
+                expr.span,
+            )),
         }
     }
 
     fn script(&self, code: &[Stmt], span: Span) -> Script {
         Script {
-            text: self.text.get(span.start..span.end).unwrap_or_default().to_owned(),
+            text: self
+                .text
+                .get(span.start..span.end)
+                .unwrap_or_default()
+                .to_owned(),
             place: place_of(self.file, self.text, span.start),
             code: Arc::from(code),
         }
@@ -323,19 +418,40 @@ impl<'t> Reader<'t> {
     fn script_steps(&self, directive: &Directive<'_>) -> Read<Vec<Step>> {
         let code = self.block(directive)?;
         let span = directive.block.map_or(directive.span, |block| block.span);
-        if code.is_empty() { Ok(Vec::new()) } else { Ok(vec![Step::Script(self.script(code, span))]) }
+        if code.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Ok(vec![Step::Script(self.script(code, span))])
+        }
     }
 
     fn environment(&self, directive: &Directive<'_>) -> Read<Vec<Variable>> {
         let mut variables = Vec::new();
         for statement in self.block(directive)? {
             match &statement.kind {
-                StmtKind::Expr(Expr { kind: ExprKind::Assign { target, op: None, value }, .. }) => {
+                StmtKind::Expr(Expr {
+                    kind:
+                        ExprKind::Assign {
+                            target,
+                            op: None,
+                            value,
+                        },
+                    ..
+                }) => {
                     let name = match &target.kind {
                         ExprKind::Name(name) => name.clone(),
-                        _ => return Err(self.wrong(target.span, "a variable's name is expected", "expected a name")),
+                        _ => {
+                            return Err(self.wrong(
+                                target.span,
+                                "a variable's name is expected",
+                                "expected a name",
+                            ));
+                        }
                     };
-                    variables.push(Variable { name, value: self.text(value) });
+                    variables.push(Variable {
+                        name,
+                        value: self.text(value),
+                    });
                 }
                 _ => {
                     return Err(self.wrong(

@@ -1,0 +1,287 @@
+//! One build from its job file to the last event.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use launchway_model::build::{BuildResult, StageId, TestCase};
+use launchway_model::runner::{JOB_FILE, LOG_FOLDER, RunnerEventKind, RunnerJob};
+use launchway_model::{PROTOCOL, Problem};
+
+use super::cancel::CancelWatch;
+use super::checkout;
+use super::command::Lingering;
+use super::environment::{self, Environment};
+use super::log::StageLog;
+use super::mask::Mask;
+use super::processes;
+use super::results;
+use super::spool::Spool;
+use super::stages;
+use super::stop::{Deadline, Stop, StopReason};
+use crate::describe::{self, Described};
+use crate::spool::log_path;
+
+/// What all stages of a build share.
+#[derive(Debug)]
+pub(crate) struct Build<'a> {
+    pub(crate) job: &'a RunnerJob,
+    pub(crate) spool: &'a Spool,
+    pub(crate) mask: Arc<Mask>,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) deadline: Deadline,
+    pub(crate) temporary: PathBuf,
+    pub(crate) environment: Environment,
+    pub(crate) lingering: Mutex<Lingering>,
+    pub(crate) permits: Permits,
+    pub(crate) tests: Mutex<BTreeMap<String, Vec<TestCase>>>,
+    /// The files that the commit changed, once somebody asked.
+    pub(crate) changed: OnceLock<Vec<String>>,
+    /// The first problem of each result: the worst result's is the build's.
+    pub(crate) problems: Mutex<BTreeMap<BuildResult, Problem>>,
+    /// When the last file of the checkout was written: what is newer was written by the build.
+    pub(crate) checked_out_at: SystemTime,
+}
+
+/// A number of places for stages that run at the same time.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    free: Mutex<u32>,
+    freed: Condvar,
+}
+
+/// One place; it is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit<'a>(&'a Permits);
+
+impl Permits {
+    pub(crate) fn new(number: u32) -> Self {
+        Self {
+            free: Mutex::new(number.max(1)),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a place.
+    pub(crate) fn take(&self) -> Permit<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self
+            .freed
+            .wait_while(free, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Permit(self)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+/// Runs the build of a folder. An error means that the spool does not tell the end.
+pub(crate) fn run(folder: &Path) -> io::Result<()> {
+    let spool = Spool::create(folder)?;
+    let (result, problem) = match read_job(folder) {
+        Ok(job) => {
+            take_over_process();
+            let ended = run_job(&job, &spool);
+            processes::end_all();
+            ended
+        }
+        Err(problem) => (BuildResult::Failure, Some(problem)),
+    };
+    spool.emit(RunnerEventKind::Finished { result, problem });
+    spool.close()
+}
+
+fn read_job(folder: &Path) -> Result<RunnerJob, Problem> {
+    let path = folder.join(JOB_FILE);
+    let text = fs::read(&path).map_err(|error| {
+        Problem::internal(format!("cannot read {}", path.display())).cause(error)
+    })?;
+    let version: Option<u64> = serde_json::from_slice::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|json| json.get("protocol")?.as_u64());
+    if let Some(version) = version.filter(|version| *version > u64::from(PROTOCOL)) {
+        return Err(Problem::internal(format!(
+            "the job speaks protocol {version}, this runner {PROTOCOL}"
+        ))
+        .hint("Start the build again with the newer Launchway."));
+    }
+    serde_json::from_slice(&text)
+        .map_err(|error| Problem::internal(format!("{} is not a job", path.display())).cause(error))
+}
+
+/// Makes this process the reaper of all that the build starts, in a session of its own (no terminal to ask at), and lets
+/// what serves go first. By the kernel's rule a process's I/O priority follows its niceness, so 15 is the lowest of
+/// both that a process may still choose to better for its own work.
+fn take_over_process() {
+    let _ = rustix::process::setsid();
+    let own = rustix::process::getpid();
+    if let Err(error) = rustix::process::set_child_subreaper(Some(own)) {
+        tracing::warn!(%error, "what a build leaves running may outlive it");
+    }
+    let _ = rustix::process::nice(10);
+}
+
+fn run_job(job: &RunnerJob, spool: &Spool) -> (BuildResult, Option<Problem>) {
+    spool.emit(RunnerEventKind::Started {
+        pid: std::process::id(),
+        protocol: PROTOCOL,
+    });
+    match prepare_and_run(job, spool) {
+        Ok(ended) => ended,
+        Err(problem) => (BuildResult::Failure, Some(problem)),
+    }
+}
+
+fn prepare_and_run(
+    job: &RunnerJob,
+    spool: &Spool,
+) -> Result<(BuildResult, Option<Problem>), Problem> {
+    let started = Instant::now();
+    let mask = Arc::new(Mask::new(environment::secrets(job)));
+    let internal =
+        |what: &str, error: &io::Error| Problem::internal(format!("cannot {what}")).cause(error);
+    let temporary = job.folder.join("tmp");
+    for folder in [
+        &job.folder.join(LOG_FOLDER),
+        &temporary,
+        &job.home,
+        &job.cache,
+    ] {
+        fs::create_dir_all(folder)
+            .map_err(|error| internal(&format!("make the folder {}", folder.display()), &error))?;
+    }
+    let stop = Arc::new(Stop::new().map_err(|error| internal("make an event descriptor", &error))?);
+    let watch = CancelWatch::start(&job.folder, Arc::clone(&stop))
+        .map_err(|error| internal("watch for a cancel", &error))?;
+    let notes = checkout::checkout(job)?;
+    let checked_out = started.elapsed();
+    let checked_out_at = SystemTime::now();
+    if let Some(StopReason::Cancelled(reason)) = stop.reason() {
+        return Ok((BuildResult::Aborted, Some(stages::cancelled(&reason))));
+    }
+    let described = describe::read(&job.tree, job.description.as_deref()).map_err(Problem::from)?;
+    let stages = described.plan.infos();
+    let mut words = described.words.clone();
+    words.extend(notes.iter().cloned());
+    spool.emit(RunnerEventKind::Planned {
+        spec: Box::new(described.spec.clone()),
+        words: words.iter().map(|line| mask.text(line)).collect(),
+        stages,
+    });
+    let limit_ms = described
+        .plan
+        .options
+        .timeout_ms
+        .map_or(job.timeout_ms, |own| own.min(job.timeout_ms));
+    let build = Build {
+        job,
+        spool,
+        mask,
+        stop,
+        deadline: Deadline::new("the build", limit_ms.max(1)),
+        environment: environment::of_build(job, Some(&described.spec), &temporary),
+        temporary,
+        lingering: Mutex::new(Lingering::default()),
+        permits: Permits::new(job.parallel),
+        tests: Mutex::new(BTreeMap::new()),
+        changed: OnceLock::new(),
+        problems: Mutex::new(BTreeMap::new()),
+        checked_out_at,
+    };
+    build.introduce(&described, &notes, checked_out);
+    let mut result = stages::run_plan(&build, &described.plan);
+    if result <= BuildResult::Failure && described.plan.reports.is_empty() {
+        result = results::find_unnamed_reports(&build, result);
+    }
+    processes::end_all();
+    drop(watch);
+    let problem = build.problem(result);
+    let Build {
+        lingering,
+        temporary,
+        ..
+    } = build;
+    lingering
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .join();
+    let _ = fs::remove_dir_all(&temporary);
+    Ok((result, problem))
+}
+
+impl Build<'_> {
+    /// The log of a stage.
+    pub(crate) fn log(&self, stage: StageId) -> io::Result<StageLog> {
+        StageLog::open(&log_path(&self.job.folder, stage), Arc::clone(&self.mask))
+    }
+
+    /// Keeps the first problem of a result.
+    pub(crate) fn remember(&self, result: BuildResult, problem: Problem) {
+        self.problems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(result)
+            .or_insert_with(|| masked(problem, &self.mask));
+    }
+
+    fn problem(&self, result: BuildResult) -> Option<Problem> {
+        if result == BuildResult::Success {
+            return None;
+        }
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        problems
+            .get(&result)
+            .or_else(|| problems.values().next())
+            .cloned()
+    }
+
+    /// Writes the checkout's words to the first stage's log.
+    fn introduce(&self, described: &Described, notes: &[String], checked_out: std::time::Duration) {
+        if described.plan.stages.is_empty() {
+            return;
+        }
+        let Ok(log) = self.log(StageId(0)) else {
+            return;
+        };
+        let branch = self
+            .job
+            .branch
+            .as_ref()
+            .map(|branch| format!(" of {branch}"))
+            .unwrap_or_default();
+        log.say(&format!(
+            "Checked out {}{branch} in {} ms",
+            &self.job.commit[..12],
+            checked_out.as_millis()
+        ));
+        for note in notes {
+            log.say(note);
+        }
+        for path in &described.spec.persist {
+            if self.job.tree.join(path).exists() {
+                log.say(&format!(
+                    "{path} is kept across releases; this build sees the commit's copy, never the live one"
+                ));
+            }
+        }
+    }
+}
+
+/// A problem without secrets.
+pub(crate) fn masked(mut problem: Problem, mask: &Mask) -> Problem {
+    problem.message = mask.text(&problem.message);
+    for text in problem.causes.iter_mut().chain(&mut problem.output) {
+        *text = mask.text(text);
+    }
+    problem.hint = problem.hint.map(|hint| mask.text(&hint));
+    problem
+}

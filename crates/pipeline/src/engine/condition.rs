@@ -1,0 +1,72 @@
+//! Whether a stage's condition holds.
+
+use launchway_model::Problem;
+
+use super::checkout;
+use super::stages::Context;
+use crate::glob::Pattern;
+use crate::plan::Condition;
+
+/// Whether it holds. A command in it is run as a step, and may meet a time limit or be stopped.
+pub(crate) fn holds(context: &Context<'_>, condition: &Condition) -> Result<bool, Problem> {
+    Ok(match condition {
+        Condition::All(all) => {
+            for condition in all {
+                if !holds(context, condition)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        Condition::Any(any) => {
+            for condition in any {
+                if holds(context, condition)? {
+                    return Ok(true);
+                }
+            }
+            false
+        }
+        Condition::Not(not) => !holds(context, not)?,
+        Condition::Branch(pattern) => context
+            .build
+            .job
+            .branch
+            .as_ref()
+            .is_some_and(|branch| Pattern::new(pattern).matches(branch)),
+        Condition::Tag(pattern) => context.environment.get("TAG_NAME").is_some_and(|tag| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| Pattern::new(pattern).matches(tag))
+        }),
+        Condition::ChangeRequest => context.environment.contains_key("CHANGE_ID"),
+        Condition::Environment { name, value } => {
+            let expected = context.text(value)?;
+            context
+                .environment
+                .get(name)
+                .is_some_and(|value| *value == expected)
+        }
+        Condition::Equals { expected, actual } => {
+            context.text(expected)? == context.text(actual)?
+        }
+        Condition::Changed(pattern) => {
+            let pattern = Pattern::new(pattern);
+            context
+                .build
+                .changed
+                .get_or_init(|| checkout::changed_files(context.build.job))
+                .iter()
+                .any(|file| pattern.matches(file))
+        }
+        Condition::Exists(path) => context.folder.join(path).exists(),
+        Condition::Command(command) => context.succeeds(command)?,
+        Condition::Cause(cause) => context
+            .environment
+            .get("LAUNCHWAY_CAUSE")
+            .is_some_and(|known| known.eq_ignore_ascii_case(cause)),
+        Condition::Script(script) => {
+            return Err(Problem::internal("a script in a condition was not lowered")
+                .at(script.place.clone()));
+        }
+    })
+}

@@ -1,0 +1,166 @@
+//! The logs of stages: from the bytes that a command writes to lines with time and source.
+//!
+//! A line is written as soon as it is whole and nothing more waits in the pipe; many at once are written at once. Bytes are
+//! looked at three times (newlines, secrets, UTF-8), each time with vector instructions, and copied once.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use launchway_model::runner::{LogLine, LogSource};
+
+use super::mask::Mask;
+
+/// A line that is longer than this is split, so that memory is bounded.
+const MAX_LINE: usize = 64 << 10;
+/// How much of the end is kept for problems.
+const TAIL: usize = 16 << 10;
+
+/// The log of one stage; clones write to the same file.
+#[derive(Debug, Clone)]
+pub(crate) struct StageLog {
+    file: Arc<File>,
+    mask: Arc<Mask>,
+}
+
+impl StageLog {
+    /// The log in a file, which is made where it does not exist and only ever grows.
+    pub(crate) fn open(path: &Path, mask: Arc<Mask>) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self {
+            file: Arc::new(file),
+            mask,
+        })
+    }
+
+    /// Writes lines of Launchway's own. A log that cannot be written (a full disk) does not end a build.
+    pub(crate) fn say(&self, text: &str) {
+        let mut lines = LineWriter::new(self.clone(), LogSource::Launchway);
+        lines.feed(text.as_bytes());
+        lines.finish();
+    }
+
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.mask
+    }
+}
+
+/// Turns the bytes of one source into lines of a log.
+#[derive(Debug)]
+pub(crate) struct LineWriter {
+    log: StageLog,
+    letter: char,
+    /// What is not a whole line yet.
+    partial: Vec<u8>,
+    out: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl LineWriter {
+    pub(crate) fn new(log: StageLog, source: LogSource) -> Self {
+        Self {
+            log,
+            letter: source.letter(),
+            partial: Vec::new(),
+            out: Vec::new(),
+            tail: Vec::new(),
+        }
+    }
+
+    /// Takes bytes and writes the lines that are whole.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        match memchr::memrchr(b'\n', bytes) {
+            Some(last) if self.partial.is_empty() => {
+                self.lines(&bytes[..=last]);
+                self.partial.extend_from_slice(&bytes[last + 1..]);
+            }
+            Some(last) => {
+                let mut whole = std::mem::take(&mut self.partial);
+                whole.extend_from_slice(&bytes[..=last]);
+                self.lines(&whole);
+                whole.clear();
+                whole.extend_from_slice(&bytes[last + 1..]);
+                self.partial = whole;
+            }
+            None => self.partial.extend_from_slice(bytes),
+        }
+        if self.partial.len() > MAX_LINE {
+            self.split();
+        }
+    }
+
+    /// Writes what is left as a line.
+    pub(crate) fn finish(&mut self) {
+        if !self.partial.is_empty() {
+            let mut rest = std::mem::take(&mut self.partial);
+            rest.push(b'\n');
+            self.lines(&rest);
+        }
+    }
+
+    /// The last lines, oldest first.
+    pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.tail);
+        let mut all: Vec<String> = text
+            .split_terminator('\n')
+            // The first may have been cut.
+            .skip(usize::from(self.tail.len() >= TAIL))
+            .map(|line| LogLine::parse(line).text.chars().take(500).collect())
+            .collect();
+        let cut = all.len().saturating_sub(lines);
+        all.drain(..cut);
+        all
+    }
+
+    /// Writes the beginning of a line without end as a line of its own, up to where a secret may begin.
+    fn split(&mut self) {
+        let keep = self.log.mask.longest().min(MAX_LINE / 2);
+        let partial = std::mem::take(&mut self.partial);
+        // Secrets are hidden first, so that none is cut in two.
+        let shown = self.log.mask.bytes(&partial).into_owned();
+        let mut cut = shown.len().saturating_sub(keep);
+        // Not within a character.
+        while cut > 0 && cut < shown.len() && shown[cut] & 0xc0 == 0x80 {
+            cut -= 1;
+        }
+        let mut line = shown[..cut].to_vec();
+        line.push(b'\n');
+        self.partial = shown[cut..].to_vec();
+        self.lines(&line);
+    }
+
+    /// Writes whole lines; the last byte is a newline.
+    fn lines(&mut self, bytes: &[u8]) {
+        let shown = self.log.mask.bytes(bytes);
+        let text = String::from_utf8_lossy(&shown);
+        let now = jiff::Timestamp::now().as_millisecond();
+        let head = format!("{now} {} ", self.letter);
+        let out = &mut self.out;
+        out.clear();
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            out.extend_from_slice(head.as_bytes());
+            let line = &bytes[start..end];
+            out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+            out.push(b'\n');
+            start = end + 1;
+        }
+        let from = out.len().saturating_sub(TAIL);
+        if from > 0 {
+            self.tail.clear();
+        } else {
+            let old = (self.tail.len() + out.len()).saturating_sub(TAIL);
+            self.tail.drain(..old.min(self.tail.len()));
+        }
+        self.tail.extend_from_slice(&out[from..]);
+        // The file is opened for appending: lines of several writers never mix.
+        if let Err(error) = (&*self.log.file).write_all(out) {
+            tracing::warn!(%error, "a stage's log cannot be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

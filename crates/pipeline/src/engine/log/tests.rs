@@ -1,0 +1,63 @@
+use super::*;
+
+fn written(secrets: &[&str], pieces: &[&[u8]]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.log");
+    let mask = Arc::new(Mask::new(secrets.iter().copied()));
+    let log = StageLog::open(&path, mask).unwrap();
+    let mut lines = LineWriter::new(log, LogSource::Out);
+    for piece in pieces {
+        lines.feed(piece);
+    }
+    lines.finish();
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| LogLine::parse(line).text.into_owned())
+        .collect()
+}
+
+#[test]
+fn lines_are_whole_whatever_the_writes_were() {
+    assert_eq!(
+        written(
+            &[],
+            &[b"a", b"b\r\nc\n\nd", b"\x1b[31mred\x1b[0m", b"\n\xff!"]
+        ),
+        ["ab", "c", "", "d\x1b[31mred\x1b[0m", "\u{fffd}!"]
+    );
+}
+
+#[test]
+fn a_secret_split_over_writes_is_hidden() {
+    assert_eq!(
+        written(&["hunter2hunter2"], &[b"x hunt", b"er2hun", b"ter2 y\n"]),
+        ["x **** y"]
+    );
+}
+
+#[test]
+fn a_line_without_end_is_split_but_no_secret_with_it() {
+    let secret = "s3cr3t-s3cr3t";
+    for offset in 0..=secret.len() + 1 {
+        let mut bytes = vec![b'x'; MAX_LINE - secret.len() / 2 - offset];
+        bytes.extend_from_slice(secret.as_bytes());
+        bytes.extend_from_slice(&[b'y'; 100]);
+        let pieces: Vec<&[u8]> = bytes.chunks(1000).collect();
+        let lines = written(&[secret], &pieces);
+        let all = lines.concat();
+        assert!(!all.contains("s3cr3t"), "{offset}");
+        assert!(all.contains("****"), "{offset}");
+    }
+}
+
+#[test]
+fn memory_is_bounded_and_the_tail_is_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = StageLog::open(&folder.path().join("0.log"), Arc::new(Mask::new([]))).unwrap();
+    let mut lines = LineWriter::new(log, LogSource::Out);
+    for number in 0..5_000 {
+        lines.feed(format!("line {number}\n").as_bytes());
+    }
+    assert!(lines.tail.len() <= TAIL);
+    assert_eq!(lines.tail(2), ["line 4998", "line 4999"]);
+}
