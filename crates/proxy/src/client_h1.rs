@@ -364,10 +364,7 @@ async fn read_head(
                 return Ok(Some(taken));
             }
         } else if down.len() > limits.head_bytes {
-            return Err(Refusal {
-                status: 431,
-                reason: "the request's head is too large",
-            });
+            return Err(request::too_large(down.filled(), limits.head_bytes));
         }
         seen = down.len();
         if !begun {
@@ -376,10 +373,7 @@ async fn read_head(
         }
         // One byte more than the limit, so that the parser sees that it is passed.
         if !down.make_room(limits.head_bytes + 1) {
-            return Err(Refusal {
-                status: 431,
-                reason: "the request's head is too large",
-            });
+            return Err(request::too_large(down.filled(), limits.head_bytes));
         }
         match down.fill(read, deadline).await {
             Ok(0) => return Ok(None),
@@ -639,10 +633,10 @@ struct ClientSink<'a, 's> {
 }
 
 impl AnswerSink for ClientSink<'_, '_> {
-    fn begin(&mut self, head: &ResponseHead<'_, '_>) {
+    fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool) {
         debug_assert!(!self.begun, "a request has one answer");
         self.begun = true;
-        self.framing = response::framing(head, self.http10, self.framing.keep_alive);
+        self.framing = response::framing(head, self.http10, self.framing.keep_alive && whole);
         response::write(self.out, head, self.framing, self.http10);
     }
 

@@ -426,7 +426,7 @@ fn broken() -> io::Error {
 }
 
 impl AnswerSink for StreamSink {
-    fn begin(&mut self, head: &ResponseHead<'_, '_>) {
+    fn begin(&mut self, head: &ResponseHead<'_, '_>, _whole: bool) {
         let mut response = Response::new(());
         // The parser allows 100 to 999 alone.
         *response.status_mut() =

@@ -241,11 +241,13 @@ fn is_taken_off(name: &str, trusted: bool) -> bool {
         10 => is("connection") || is("keep-alive"),
         12 => is("x-request-id"),
         14 => is("content-length"),
-        15 => is("x-forwarded-for"),
-        16 => (is("x-forwarded-host") && !trusted) || is("proxy-connection"),
-        17 => is("transfer-encoding") || (is("x-forwarded-proto") && !trusted),
-        18 => is("x-forwarded-prefix"),
-        length => !trusted && length > 12 && name[..12].eq_ignore_ascii_case("x-forwarded-"),
+        16 if is("proxy-connection") => true,
+        17 if is("transfer-encoding") => true,
+        length if length > 12 && name[..12].eq_ignore_ascii_case("x-forwarded-") => {
+            // Those that are written anew, with what a trusted peer gave.
+            !trusted || is("x-forwarded-for") || is("x-forwarded-prefix")
+        }
+        _ => false,
     }
 }
 

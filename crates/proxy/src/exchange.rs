@@ -97,8 +97,9 @@ pub(crate) enum SourceError {
 
 /// An answer on its way out.
 pub(crate) trait AnswerSink: Send {
-    /// Takes the head; nothing need leave before [`AnswerSink::flush`].
-    fn begin(&mut self, head: &ResponseHead<'_, '_>);
+    /// Takes the head; nothing need leave before [`AnswerSink::flush`]. `whole` says that the request was read to its end, so that
+    /// the connection can take another one.
+    fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool);
     /// Takes an interim answer's head.
     fn interim(&mut self, head: &ResponseHead<'_, '_>);
     /// Takes payload.
@@ -248,6 +249,24 @@ struct Told {
     status: u16,
 }
 
+/// What the two directions of a conversation tell each other. They run in one task, so the order of the stores is theirs.
+#[derive(Debug)]
+struct Progress {
+    /// Whether the body may be sent.
+    go_ahead: AtomicBool,
+    /// Whether the request was sent to its end.
+    sent: AtomicBool,
+}
+
+impl Progress {
+    fn new(go_ahead: bool, sent: bool) -> Self {
+        Self {
+            go_ahead: AtomicBool::new(go_ahead),
+            sent: AtomicBool::new(sent),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct End {
     keep_alive: bool,
@@ -330,9 +349,9 @@ async fn converse<S: Source, K: AnswerSink>(
             // The app may have answered before it closed; what it said is read below.
         }
         deadline.set(Instant::now() + limits.answer_timeout);
-        let go_ahead = AtomicBool::new(true);
+        let progress = Progress::new(true, true);
         let mut answer = pin!(answer(
-            limits, request, &mut read, buffer, sink, deadline, told, &go_ahead
+            limits, request, &mut read, buffer, sink, deadline, told, &progress
         ));
         let mut watch = true;
         return poll_fn(|cx| match answer.as_mut().poll(cx) {
@@ -348,9 +367,9 @@ async fn converse<S: Source, K: AnswerSink>(
     }
     upload.clear();
     upload.extend_from_slice(request.bytes);
-    let go_ahead = AtomicBool::new(!request.expects_continue);
+    let progress = Progress::new(!request.expects_continue, false);
     let mut answer = pin!(answer(
-        limits, request, &mut read, buffer, sink, deadline, told, &go_ahead
+        limits, request, &mut read, buffer, sink, deadline, told, &progress
     ));
     let mut uploading = pin!(send_body(
         limits,
@@ -358,18 +377,18 @@ async fn converse<S: Source, K: AnswerSink>(
         source,
         &mut write,
         upload,
-        &go_ahead
+        &progress
     ));
-    let mut sent = false;
     let mut last_words: Option<Deadline> = None;
     poll_fn(|cx| {
         // The order matters: the answer's side may give the go-ahead that the upload waits for.
         if let Poll::Ready(end) = answer.as_mut().poll(cx) {
-            return Poll::Ready(end.map(|end| End { whole: sent, ..end }));
+            let whole = progress.sent.load(Ordering::Relaxed);
+            return Poll::Ready(end.map(|end| End { whole, ..end }));
         }
-        if !sent && last_words.is_none() {
+        if !progress.sent.load(Ordering::Relaxed) && last_words.is_none() {
             match uploading.as_mut().poll(cx) {
-                Poll::Ready(Ok(())) => sent = true,
+                Poll::Ready(Ok(())) => progress.sent.store(true, Ordering::Relaxed),
                 Poll::Ready(Err(UploadError::Source(error))) => {
                     return Poll::Ready(Err(Trouble::Source(error)));
                 }
@@ -399,12 +418,12 @@ async fn send_body<S: Source>(
     source: &mut S,
     write: &mut WriteHalf<'_>,
     out: &mut Vec<u8>,
-    go_ahead: &AtomicBool,
+    progress: &Progress,
 ) -> Result<(), UploadError> {
     // The app may be slow for as long as it may take to answer.
     let patience = limits.answer_timeout;
     let mut deadline = Deadline::new(Instant::now() + patience);
-    if !go_ahead.load(Ordering::Relaxed) {
+    if !progress.go_ahead.load(Ordering::Relaxed) {
         write
             .write_all(out, &mut deadline, patience)
             .await
@@ -412,7 +431,7 @@ async fn send_body<S: Source>(
         out.clear();
         deadline.set(Instant::now() + CONTINUE_PATIENCE);
         // Woken with the answer's side, which sets the flag in the same task.
-        poll_fn(|cx| match go_ahead.load(Ordering::Relaxed) {
+        poll_fn(|cx| match progress.go_ahead.load(Ordering::Relaxed) {
             true => Poll::Ready(()),
             false => deadline.poll(cx),
         })
@@ -477,13 +496,13 @@ async fn answer<K: AnswerSink>(
     sink: &mut K,
     deadline: &mut Deadline,
     told: &mut Told,
-    go_ahead: &AtomicBool,
+    progress: &Progress,
 ) -> Result<End, Trouble> {
     let mut interim = 0;
     let (length, keep_alive) = loop {
         let next = match buffer.is_empty() {
             true => None,
-            false => take_head(limits, request, buffer, sink, told, go_ahead)?,
+            false => take_head(limits, request, buffer, sink, told, progress)?,
         };
         match next {
             Some(Next::Interim) => {
@@ -578,7 +597,7 @@ fn take_head<K: AnswerSink>(
     buffer: &mut Buffer,
     sink: &mut K,
     told: &mut Told,
-    go_ahead: &AtomicBool,
+    progress: &Progress,
 ) -> Result<Option<Next>, Trouble> {
     let mut fields = field_room();
     let parsed = response::parse(
@@ -596,13 +615,13 @@ fn take_head<K: AnswerSink>(
     let next = match head.status {
         101 if request.upgrade => {
             told.status = 101;
-            sink.begin(&head);
+            sink.begin(&head, progress.sent.load(Ordering::Relaxed));
             Next::Upgraded
         }
         101 => return Err(Trouble::BadAnswer("it changes the protocol unasked")),
         100 => {
             // A client that did not ask for it has sent its body already.
-            if request.expects_continue && !go_ahead.swap(true, Ordering::Relaxed) {
+            if request.expects_continue && !progress.go_ahead.swap(true, Ordering::Relaxed) {
                 sink.interim(&head);
             }
             Next::Interim
@@ -615,7 +634,7 @@ fn take_head<K: AnswerSink>(
         }
         status => {
             told.status = status;
-            sink.begin(&head);
+            sink.begin(&head, progress.sent.load(Ordering::Relaxed));
             Next::Final {
                 body: head.body,
                 keep_alive: head.keep_alive,

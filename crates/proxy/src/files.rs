@@ -255,7 +255,7 @@ async fn send<K: AnswerSink>(
         if let Some(range) = &content_range {
             fields.push(field("content-range", range.as_bytes()));
         }
-        sink.begin(&own_head(status, &fields, length, meta.to_head));
+        sink.begin(&own_head(status, &fields, length, meta.to_head), true);
     }
     if !meta.to_head && length > 0 {
         copy(&file.file, from, length, sink, deadline).await?;

@@ -183,12 +183,8 @@ color:#222;background:#fafafa}}h1{{font-size:1.4rem}}.status,.hint,small{{color:
             if let Some((name, value)) = &self.field {
                 fields.push(field(name, value.as_bytes()));
             }
-            sink.begin(&own_head(
-                self.status,
-                &fields,
-                content.len() as u64,
-                to_head,
-            ));
+            let head = own_head(self.status, &fields, content.len() as u64, to_head);
+            sink.begin(&head, true);
         }
         if !to_head {
             sink.data(&content, deadline).await?;

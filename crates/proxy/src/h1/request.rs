@@ -58,7 +58,7 @@ pub fn parse<'h, 'b>(
                 false => Err(Refusal::bad("a line does not end in CR LF")),
             };
         }
-        Ok(_) => return Err(too_large(bytes)),
+        Ok(_) => return Err(too_large(bytes, limit)),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Refusal {
                 status: 431,
@@ -144,9 +144,10 @@ impl RequestHead<'_, '_> {
     }
 }
 
-fn too_large(bytes: &[u8]) -> Refusal {
+/// The refusal of a head that is larger than the limit.
+pub(crate) fn too_large(bytes: &[u8], limit: usize) -> Refusal {
     // A request line that alone fills the limit is a matter of its target.
-    if memchr::memchr(b'\n', bytes).is_none() {
+    if memchr::memchr(b'\n', &bytes[..bytes.len().min(limit)]).is_none() {
         Refusal {
             status: 414,
             reason: "the request's address is too long",

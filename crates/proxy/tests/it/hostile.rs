@@ -219,7 +219,7 @@ fn ambiguous_framing_is_refused() {
         ),
         (
             "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
-            501,
+            400,
         ),
         ("transfer-encoding: identity\r\n", 501),
         ("transfer-encoding: gzip, chunked\r\n", 501),

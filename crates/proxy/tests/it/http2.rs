@@ -147,9 +147,10 @@ fn pages_and_heads_without_content() {
             .unwrap();
         let answer = send.send_request(unknown).await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-        // An answer that breaks off resets its stream and leaves the connection.
-        let answer = send.send_request(request("GET", "/", "")).await.unwrap();
-        assert!(answer.into_body().collect().await.is_err());
+        // An answer that breaks off resets its stream, with or without its head, and leaves the connection.
+        if let Ok(answer) = send.send_request(request("GET", "/", "")).await {
+            assert!(answer.into_body().collect().await.is_err());
+        }
         let answer = send.send_request(request("HEAD", "/", "")).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     });
@@ -198,6 +199,7 @@ fn certificate(folder: &std::path::Path, name: &str) -> Option<Certificate> {
         ])
         .args(["-subj", "/CN=test", "-addext"])
         .arg(format!("subjectAltName=DNS:{name}"))
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

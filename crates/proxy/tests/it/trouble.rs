@@ -142,7 +142,7 @@ fn an_answer_that_breaks_off_is_cut_and_not_ended() {
     let app = App::start(|request, stream| {
         let answer: &[u8] = match request.head.first.contains("chunked") {
             true => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
-            false => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+            false => b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nabc",
         };
         stream.write_all(answer).unwrap();
         Then::Close
@@ -225,7 +225,7 @@ fn a_slow_body_is_cut_off_and_a_steady_one_is_not() {
     });
     proxy.route_to(&[(1, app.address)]);
     let mut client = proxy.client();
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc");
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\nabc");
     assert_eq!(client.answer().unwrap().status, 408);
     // A drip that stays within the gap falls below the rate.
     let mut client = proxy.client();
