@@ -128,10 +128,10 @@ enum After {
 async fn first_bytes(
     worker: &Worker,
     stream: &mut Stream,
-    room: &mut Option<Box<Scratch>>,
+    room: &mut Option<Scratch>,
     deadline: &mut Deadline,
     mut stop: Pin<&mut impl Future<Output = ()>>,
-) -> Option<Box<Scratch>> {
+) -> Option<Scratch> {
     poll_fn(|cx| {
         loop {
             if let Some(mut held) = room.take() {

@@ -339,14 +339,15 @@ async fn converse<S: Source, K: AnswerSink>(
     let AnswerRoom { buffer, upload } = room;
     if request.streamed == Length::None {
         let mut rest = request.bytes;
-        if let Err(error) = write
+        // An app may answer before it has read all and close: after a failure midway, what it said is read below.
+        let written = write
             .write_rest(&mut rest, deadline, limits.write_timeout)
-            .await
+            .await;
+        if let Err(error) = written
+            && rest.len() == request.bytes.len()
+            && error.kind() != io::ErrorKind::TimedOut
         {
-            if rest.len() == request.bytes.len() && error.kind() != io::ErrorKind::TimedOut {
-                return Err(Trouble::NothingSent);
-            }
-            // The app may have answered before it closed; what it said is read below.
+            return Err(Trouble::NothingSent);
         }
         deadline.set(Instant::now() + limits.answer_timeout);
         let progress = Progress::new(true, true);

@@ -145,7 +145,7 @@ pub(crate) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     chance: Chance,
-    scratch: Mutex<Vec<Box<Scratch>>>,
+    scratch: Mutex<Vec<Scratch>>,
     pub(crate) tasks: TaskTracker,
     /// A child of the shared token: waiting on it takes no lock that another thread holds.
     stop: CancellationToken,
@@ -219,26 +219,24 @@ impl Worker {
         let _ = tokio::time::timeout(pause, changed.changed()).await;
     }
 
-    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+    pub(crate) fn take_scratch(&self) -> Scratch {
         let kept = self
             .scratch
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        kept.unwrap_or_else(|| {
-            Box::new(Scratch {
-                down: Buffer::new(),
-                request: Vec::new(),
-                out: Vec::new(),
-                answer: AnswerRoom {
-                    buffer: Buffer::new(),
-                    upload: Vec::new(),
-                },
-            })
+        kept.unwrap_or_else(|| Scratch {
+            down: Buffer::new(),
+            request: Vec::new(),
+            out: Vec::new(),
+            answer: AnswerRoom {
+                buffer: Buffer::new(),
+                upload: Vec::new(),
+            },
         })
     }
 
-    pub(crate) fn give_scratch(&self, mut room: Box<Scratch>) {
+    pub(crate) fn give_scratch(&self, mut room: Scratch) {
         room.down.reset();
         room.answer.buffer.reset();
         for vector in [&mut room.request, &mut room.out, &mut room.answer.upload] {
