@@ -118,15 +118,22 @@ function apply(update) {
   for (const id of update.close ?? []) fold(id, false);
 }
 
+// A reader is told only of what lasts: a short break mends itself.
+let breaking = 0;
 function lost(yes) {
-  let note = document.querySelector(".lost");
-  if (!yes) return note?.remove();
-  if (note) return undefined;
-  note = document.createElement("p");
-  note.className = "lost";
-  note.setAttribute("role", "status");
-  note.textContent = "The connection is lost; trying again…";
-  return document.body.append(note);
+  clearTimeout(breaking);
+  if (!yes) {
+    document.querySelector(".lost")?.remove();
+    return;
+  }
+  breaking = setTimeout(() => {
+    if (document.querySelector(".lost")) return;
+    const note = document.createElement("p");
+    note.className = "lost";
+    note.setAttribute("role", "status");
+    note.textContent = "The connection is lost; trying again…";
+    document.body.append(note);
+  }, 4000);
 }
 
 const stream = document.querySelector("[data-stream]")?.dataset.stream;

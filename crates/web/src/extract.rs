@@ -50,12 +50,11 @@ pub(crate) fn parse_json<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result
     let known = field_names::<T>();
     let mut reader = serde_json::Deserializer::from_str(text);
     let mut unknown = None;
-    if let Err(error) = (Fields {
+    let keys = Fields {
         known: &known,
         unknown: &mut unknown,
-    })
-    .deserialize(&mut reader)
-    {
+    };
+    if let Err(error) = keys.deserialize(&mut reader).and_then(|()| reader.end()) {
         return Err(match unknown {
             Some(field) => {
                 let problem =
@@ -82,9 +81,6 @@ pub(crate) fn parse_json<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result
         };
         problem.at(place(text, &error))
     })?;
-    reader
-        .end()
-        .map_err(|error| Problem::invalid(without_place(&error)).at(place(text, &error)))?;
     Ok(value)
 }
 

@@ -45,6 +45,31 @@ impl fmt::Display for Html {
 
 impl askama::filters::HtmlSafe for Html {}
 
+/// A message for people, in which what stands between backticks is shown as code.
+pub fn prose(text: &str) -> Html {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut parts = text.split('`');
+    if let Some(first) = parts.next() {
+        escape(first, &mut out);
+    }
+    let rest: Vec<&str> = parts.collect();
+    for (index, part) in rest.iter().enumerate() {
+        let opens = index % 2 == 0;
+        if opens && index + 1 < rest.len() {
+            out.push_str("<code>");
+            escape(part, &mut out);
+            out.push_str("</code>");
+        } else {
+            // A backtick without its partner stays what it is.
+            if opens {
+                out.push('`');
+            }
+            escape(part, &mut out);
+        }
+    }
+    Html(out)
+}
+
 /// Appends `text` with the five characters escaped that mean something in markup or in a quoted attribute.
 pub(crate) fn escape(text: &str, out: &mut String) {
     for c in text.chars() {

@@ -8,6 +8,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+// The pages' sample data is written for the gallery, which names this crate from outside.
+#[cfg(test)]
+extern crate self as launchway_web;
+
 pub mod ansi;
 pub mod format;
 pub mod html;

@@ -12,6 +12,17 @@ fn text_that_looks_like_markup_stays_text() {
 }
 
 #[test]
+fn backticks_become_code_and_nothing_else_does() {
+    assert_eq!(
+        prose("run `a <b>` or `c`").as_str(),
+        "run <code>a &lt;b&gt;</code> or <code>c</code>"
+    );
+    assert_eq!(prose("it`s <i>").as_str(), "it`s &lt;i&gt;");
+    assert_eq!(prose("`a` b `c").as_str(), "<code>a</code> b `c");
+    assert_eq!(prose("plain").as_str(), "plain");
+}
+
+#[test]
 fn a_sparkline_spans_its_box_and_is_empty_for_one_sample() {
     let graph = sparkline(&[0.0, 1.0, 4.0], "requests");
     assert!(

@@ -48,6 +48,16 @@ impl LogView {
         }
     }
 
+    /// The whole of a log's text, as its file has it.
+    pub fn render(&mut self, text: &str) -> Html {
+        let mut out = String::with_capacity(text.len() * 2);
+        for line in text.lines() {
+            let line = LogLine::parse(line);
+            self.stage_line(line.millis, line.source, &line.text, &mut out);
+        }
+        Html::trusted(out)
+    }
+
     /// One line of a stage's log, with the time since the stage began.
     pub fn stage_line(&mut self, millis: i64, source: LogSource, text: &str, out: &mut String) {
         let begin = *self.begin.get_or_insert(millis);
@@ -97,15 +107,7 @@ fn cut(text: &str) -> &str {
 /// The end of a stage's log, rendered; and whether something before it was left out.
 pub(super) async fn tail(path: &Path, begin: Option<i64>) -> (Html, bool) {
     match read_tail(path).await {
-        Ok((text, cut)) => {
-            let mut view = LogView::since(begin);
-            let mut out = String::with_capacity(text.len() * 2);
-            for line in text.lines() {
-                let line = LogLine::parse(line);
-                view.stage_line(line.millis, line.source, &line.text, &mut out);
-            }
-            (Html::trusted(out), cut)
-        }
+        Ok((text, cut)) => (LogView::since(begin).render(&text), cut),
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!(%error, path = %path.display(), "a stage's log cannot be read");
