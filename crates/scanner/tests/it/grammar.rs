@@ -18,6 +18,7 @@ struct Model {
 #[track_caller]
 pub(crate) fn check(document: &str, grammar: &str) {
     let mut models = HashMap::new();
+    let names = Regex::new(r"[A-Za-z0-9-]+").unwrap();
     for line in grammar
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
@@ -33,7 +34,6 @@ pub(crate) fn check(document: &str, grammar: &str) {
             None
         } else {
             // Each child's name becomes `<name>` in a text that the pattern must match.
-            let names = Regex::new(r"[A-Za-z0-9-]+").unwrap();
             let pattern = names.replace_all(content, "(?:<$0>)").replace(' ', "");
             Some(Regex::new(&format!("^{pattern}$")).unwrap())
         };
