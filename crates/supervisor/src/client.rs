@@ -54,7 +54,7 @@ pub enum Adopted {
     /// Its shim lives.
     Live(ShimHandle),
     /// Its shim is gone; so are, by now, its processes. The folder stays until [`Supervisor::remove`].
-    Dead(DeadShim),
+    Dead(Box<DeadShim>),
 }
 
 /// An instance without a shim.
@@ -330,7 +330,7 @@ impl ShimHandle {
 /// What is found in one instance's folder.
 enum Found {
     Live(ShimHandle),
-    Dead(DeadShim, InstanceFolder),
+    Dead(Box<DeadShim>, InstanceFolder),
     /// Its shim lives, and what it was told cannot be read: nothing can be done but to leave it.
     Unreadable,
 }
@@ -343,11 +343,13 @@ async fn adopt(instance: InstanceId, folder: InstanceFolder) -> Found {
     let Ok((lives, spec, last)) = looked else {
         return Found::Unreadable;
     };
-    let dead = |spec, last| DeadShim {
-        instance: instance.clone(),
-        spec,
-        last,
-        leftovers: 0,
+    let dead = |spec, last| {
+        Box::new(DeadShim {
+            instance: instance.clone(),
+            spec,
+            last,
+            leftovers: 0,
+        })
     };
     match (lives, spec) {
         (false, spec) => Found::Dead(dead(spec, last), folder),

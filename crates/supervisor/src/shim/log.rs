@@ -30,6 +30,8 @@ pub(super) struct Log {
     size: u64,
     batch: Vec<u8>,
     batch_lines: u64,
+    /// The time with which lines begin, as text: read once for all lines that come at once.
+    stamp: String,
     dropped: u64,
     retry_at: Option<Instant>,
 }
@@ -45,6 +47,7 @@ impl Log {
             size: 0,
             batch: Vec::new(),
             batch_lines: 0,
+            stamp: unix_millis().to_string(),
             dropped: 0,
             retry_at: None,
         }
@@ -52,8 +55,16 @@ impl Log {
 
     /// Adds a line of Launchway's own and writes it.
     pub(super) fn say(&mut self, text: &str) {
+        self.read_clock();
         self.line(LogSource::Launchway, text.as_bytes());
         self.flush();
+    }
+
+    /// Gives the lines that follow the present time.
+    fn read_clock(&mut self) {
+        self.stamp.clear();
+        // Writing into a string cannot fail.
+        let _ = std::fmt::Write::write_fmt(&mut self.stamp, format_args!("{}", unix_millis()));
     }
 
     /// Adds a line; it is written with the next [`Log::flush`] or when enough have come.
@@ -100,11 +111,18 @@ impl Log {
     }
 
     fn add(&mut self, source: LogSource, text: &[u8]) {
-        let _ = write!(self.batch, "{} {} ", unix_millis(), source.letter());
-        for chunk in text.utf8_chunks() {
-            self.batch.extend_from_slice(chunk.valid().as_bytes());
-            if !chunk.invalid().is_empty() {
-                self.batch.extend_from_slice("\u{fffd}".as_bytes());
+        self.batch.extend_from_slice(self.stamp.as_bytes());
+        let letter = u8::try_from(source.letter()).unwrap_or(b'l');
+        self.batch.extend_from_slice(&[b' ', letter, b' ']);
+        match str::from_utf8(text) {
+            Ok(_) => self.batch.extend_from_slice(text),
+            Err(_) => {
+                for chunk in text.utf8_chunks() {
+                    self.batch.extend_from_slice(chunk.valid().as_bytes());
+                    if !chunk.invalid().is_empty() {
+                        self.batch.extend_from_slice("\u{fffd}".as_bytes());
+                    }
+                }
             }
         }
         self.batch.push(b'\n');
@@ -228,6 +246,7 @@ impl Stream {
                 }
                 Ok(count) => {
                     total += count;
+                    log.read_clock();
                     self.take(&buffer[..count], log);
                 }
                 Err(Errno::INTR) => {}

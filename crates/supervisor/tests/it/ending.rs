@@ -21,6 +21,17 @@ fn scattered(word: &str) -> String {
     SCATTERED.replace("WORD", word)
 }
 
+/// Waits until all of them run, the one that ignores TERM at its work.
+async fn all_scattered(word: &str) {
+    for number in 1..=5 {
+        let command = format!("sleep\0{word}{number}\0");
+        until("all of them", || {
+            (!processes_with(&command).is_empty()).then_some(())
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_killed_shim_leaves_nothing() {
     for (number, host) in Host::all().into_iter().enumerate() {
@@ -28,10 +39,7 @@ async fn a_killed_shim_leaves_nothing() {
         let site = Installation::on(host);
         let handle = site.start(&scattered(&word)).await;
         line(handle.spec(), "scattered").await;
-        until("all of them", || {
-            (processes_with(&word).len() >= 6).then_some(())
-        })
-        .await;
+        all_scattered(&word).await;
         signal(handle.status().shim_pid, Signal::KILL);
         // Not the client: nobody but the kernel or the guard may be needed.
         drop(handle);
@@ -73,10 +81,7 @@ async fn a_guard_and_a_shim_that_are_killed_together_leave_nothing() {
     let site = Installation::on(Host::Guarded);
     let handle = site.start(&scattered(word)).await;
     line(handle.spec(), "scattered").await;
-    until("all of them", || {
-        (processes_with(word).len() >= 6).then_some(())
-    })
-    .await;
+    all_scattered(word).await;
     let shim = handle.status().shim_pid;
     let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
     let guard = status
@@ -100,10 +105,7 @@ async fn stop_reaches_the_whole_tree() {
         let site = Installation::on(host);
         let handle = site.start(&scattered(&word)).await;
         line(handle.spec(), "scattered").await;
-        until("all of them", || {
-            (processes_with(&word).len() >= 6).then_some(())
-        })
-        .await;
+        all_scattered(&word).await;
         // One of them ignores TERM, so that the grace time runs out.
         handle.stop(Some(Duration::from_millis(300))).await.unwrap();
         assert_eq!(processes_with(&word), [0; 0], "{host:?}");

@@ -99,7 +99,7 @@ async fn the_tree_is_seen_at_app_and_the_rest_is_read_only() {
                 &in_neighbour,
                 &in_root,
                 "[ \"$(cat /proc/self/comm)\" = cat ]",
-                "[ -d /proc/$$ ] && [ \"$(tr '\\0' ' ' < /proc/$$/cmdline | cut -c1-9)\" = '/bin/sh -' ]",
+                "[ -d /proc/$$ ] && [ \"$(tr '\\0' ' ' < /proc/$$/cmdline | head -c 9)\" = '/bin/sh -' ]",
                 "[ \"$(ls -d /proc/[0-9]* | wc -l)\" -lt 10 ]",
                 "! umount /tmp",
                 "! mount -t tmpfs none /mnt",
@@ -173,12 +173,14 @@ async fn an_app_has_no_privileges() {
         assert_eq!(lines.len(), 7, "{lines:?}");
         for line in lines {
             let (name, value) = line.split_once(":\t").unwrap();
-            let expected = if name == "NoNewPrivs" {
-                "1"
+            let value = u64::from_str_radix(value, 16).unwrap();
+            // The C library keeps two signals for itself, and lets nobody change what was inherited for them.
+            let value = if name == "SigIgn" {
+                value & !(0b11 << 31)
             } else {
-                "0000000000000000"
+                value
             };
-            assert_eq!(value, expected, "{host:?}: {line}");
+            assert_eq!(value, u64::from(name == "NoNewPrivs"), "{host:?}: {line}");
         }
     }
 }

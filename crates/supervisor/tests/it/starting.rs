@@ -210,7 +210,7 @@ async fn a_shim_that_cannot_start_says_why() {
 
 #[tokio::test]
 async fn a_deep_home_is_no_obstacle() {
-    let deep = vec!["a-rather-long-name-of-a-folder"; 8].join("/");
+    let deep = ["a-rather-long-name-of-a-folder"; 8].join("/");
     let site = Installation::below(Host::Plain, &deep);
     assert!(site.home.instances().as_os_str().len() > 200);
     let handle = site.start("sleep 4000005").await;
