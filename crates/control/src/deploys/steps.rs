@@ -326,11 +326,7 @@ async fn run_release_command(
         Ok(exit) => Err(failure::release_command(&command.command, exit, &log).await),
         Err(_) => {
             task::stop(control, &shim).await;
-            Err(failure::release_command_hangs(
-                &command.command,
-                limit,
-                &log,
-            ).await)
+            Err(failure::release_command_hangs(&command.command, limit, &log).await)
         }
     }
 }

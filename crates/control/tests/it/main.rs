@@ -1,0 +1,6 @@
+//! Control with real repositories, real processes under real shims, and a real store; the proxy's side of the protocol
+//! is the test's own.
+#![allow(clippy::unwrap_used)]
+
+mod deploying;
+mod world;
