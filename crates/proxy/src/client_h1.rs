@@ -651,7 +651,8 @@ impl AnswerSink for ClientSink<'_, '_> {
     }
 
     async fn data(&mut self, payload: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
-        if payload.len() >= SMALL / 2 && self.framing.body != Length::Chunked {
+        // A small first piece leaves in one write with the head; a large one is worth a write of its own, not a copy.
+        if payload.len() >= SMALL && self.framing.body != Length::Chunked {
             self.flush(deadline).await?;
             return self
                 .write

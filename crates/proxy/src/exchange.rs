@@ -17,7 +17,7 @@ use crate::h1::body::{self, Decoder};
 use crate::h1::request::field_room;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::{Length, Version};
-use crate::lease::{self, Lease, Unreachable};
+use crate::lease::{self, Lease, Reuse, Unreachable};
 use crate::options::Limits;
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 use crate::table::Entry;
@@ -162,21 +162,20 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
 ) -> (u16, Result<Finished, Failed>) {
     let limits = worker.limits();
     let repeatable = request.streamed == Length::None;
-    let max_idle = match repeatable && request.idempotent {
-        true => limits.pool_idle,
-        false => FRESH.min(limits.pool_idle),
+    let reuse = match repeatable && request.idempotent {
+        true => Reuse {
+            max_idle: limits.pool_idle,
+            sure: false,
+        },
+        false => Reuse {
+            max_idle: FRESH.min(limits.pool_idle),
+            sure: true,
+        },
     };
     let mut tried: Vec<Arc<Target>> = Vec::new();
-    let mut reuse = true;
+    let mut reuse = Some(reuse);
     loop {
-        let lease = lease::acquire(
-            worker,
-            entry,
-            request.host,
-            request.path,
-            &tried,
-            reuse.then_some(max_idle),
-        );
+        let lease = lease::acquire(worker, entry, request.host, request.path, &tried, reuse);
         let Lease {
             mut stream,
             guard,
@@ -229,7 +228,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
                     tracing::debug!(instance = %target.instance(), ?trouble, reused, "request is tried again");
                     // A stale idle connection says nothing against the instance: its siblings are as old.
                     if reused {
-                        reuse = false;
+                        reuse = None;
                     } else {
                         tried.push(target);
                     }

@@ -25,6 +25,15 @@ pub(crate) struct Lease {
     pub(crate) reused: bool,
 }
 
+/// Which idle connections a request may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reuse {
+    /// Those idle for less than this.
+    pub(crate) max_idle: Duration,
+    /// Whether it is worth asking the kernel if the app has closed it: where the request cannot be sent again.
+    pub(crate) sure: bool,
+}
+
 /// No instance could be reached in time.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
@@ -33,14 +42,14 @@ pub(crate) struct Unreachable {
 }
 
 /// Finds an instance that is not among `tried` and connects to it. While none is up it waits, looking at newer route tables.
-/// `max_idle` bounds the age of an idle connection that may be used; without it the connection is a new one.
+/// `reuse` says which idle connection may be used; without it the connection is a new one.
 pub(crate) async fn acquire(
     worker: &Worker,
     entry: &Arc<Entry>,
     host: &str,
     path: &str,
     tried: &[Arc<Target>],
-    max_idle: Option<Duration>,
+    reuse: Option<Reuse>,
 ) -> Result<Lease, Unreachable> {
     let limits = worker.limits();
     let mut entry = Arc::clone(entry);
@@ -67,8 +76,9 @@ pub(crate) async fn acquire(
                 }
                 continue;
             };
-            if let Some(max_idle) = max_idle
-                && let Some(stream) = target.take(worker.index(), max_idle)
+            if let Some(reuse) = reuse
+                && let Some(stream) = target.take(worker.index(), reuse.max_idle)
+                && (!reuse.sure || stream.is_quiet_now())
             {
                 return Ok(Lease {
                     stream,

@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::future::poll_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
@@ -63,6 +66,20 @@ impl Stream {
             Self::Tls(_) => return false,
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// As [`Stream::is_quiet`], asking the kernel in any case: its flag may be waiting to be read with other news.
+    pub(crate) fn is_quiet_now(&self) -> bool {
+        let peek = |fd: BorrowedFd<'_>| {
+            let mut byte = [0_u8; 1];
+            rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|_| ())
+        };
+        let peeked = match self {
+            Self::Tcp(stream) => peek(stream.as_fd()),
+            Self::Unix(stream) => peek(stream.as_fd()),
+            Self::Tls(_) => return false,
+        };
+        matches!(peeked, Err(Errno::AGAIN))
     }
 
     /// Waits until something may be read, without a buffer to read it into.

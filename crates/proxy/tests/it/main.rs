@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 mod control;
+mod differential;
 mod files;
 mod forwarding;
 mod harness;
