@@ -46,33 +46,98 @@ fn measure(as_json: bool) {
     write_records(&at("all.zip"));
     fs::create_dir(at("db")).unwrap();
     let mut figures = Vec::new();
-    let (time, memory) = best(3, &["build", &text(&at("all.zip")), &text(&at("db"))], || ());
-    figures.push(Figure { name: "index build, 20,000 records", value: time, unit: "ms", limit: 2_000.0 });
-    figures.push(Figure { name: "index build, peak memory", value: memory, unit: "MiB", limit: 150.0 });
+    let (time, memory) = best(
+        3,
+        &["build", &text(&at("all.zip")), &text(&at("db"))],
+        || (),
+    );
+    figures.push(Figure {
+        name: "index build, 20,000 records",
+        value: time,
+        unit: "ms",
+        limit: 2_000.0,
+    });
+    figures.push(Figure {
+        name: "index build, peak memory",
+        value: memory,
+        unit: "MiB",
+        limit: 150.0,
+    });
     let size = fs::metadata(at("db").join(CURRENT)).unwrap().len() as f64 / 1e6;
-    figures.push(Figure { name: "index size", value: size, unit: "MB", limit: 25.0 });
+    figures.push(Figure {
+        name: "index size",
+        value: size,
+        unit: "MB",
+        limit: 25.0,
+    });
     fs::create_dir(at("one")).unwrap();
     write_lock(&at("one/requirements.txt"), 0, LOCKED);
     let scan = ["scan", &text(&at("one")), &text(&at("db"))];
     let (time, memory) = best(15, &scan, || ());
-    figures.push(Figure { name: "scan of 1,000 packages, warm", value: time, unit: "ms", limit: 10.0 });
-    figures.push(Figure { name: "scan of 1,000 packages, peak memory", value: memory, unit: "MiB", limit: 30.0 });
+    figures.push(Figure {
+        name: "scan of 1,000 packages, warm",
+        value: time,
+        unit: "ms",
+        limit: 10.0,
+    });
+    figures.push(Figure {
+        name: "scan of 1,000 packages, peak memory",
+        value: memory,
+        unit: "MiB",
+        limit: 30.0,
+    });
     let (time, _) = best(5, &scan, || {
         drop_from_cache(&at("db").join(CURRENT));
         drop_from_cache(&at("one/requirements.txt"));
     });
-    figures.push(Figure { name: "scan of 1,000 packages, cold", value: time, unit: "ms", limit: 50.0 });
+    figures.push(Figure {
+        name: "scan of 1,000 packages, cold",
+        value: time,
+        unit: "ms",
+        limit: 50.0,
+    });
     write_tree(&at("tree"));
     let (time, memory) = best(3, &["scan", &text(&at("tree")), &text(&at("db"))], || ());
-    figures.push(Figure { name: "tree of 100,000 files, 200 lock files", value: time, unit: "ms", limit: 1_000.0 });
-    figures.push(Figure { name: "tree of 100,000 files, peak memory", value: memory, unit: "MiB", limit: f64::INFINITY });
+    figures.push(Figure {
+        name: "tree of 100,000 files, 200 lock files",
+        value: time,
+        unit: "ms",
+        limit: 1_000.0,
+    });
+    figures.push(Figure {
+        name: "tree of 100,000 files, peak memory",
+        value: memory,
+        unit: "MiB",
+        limit: f64::INFINITY,
+    });
     for figure in figures {
-        let limit = if figure.limit.is_finite() { format!("{}", figure.limit) } else { String::new() };
-        if as_json {
-            let limit = if limit.is_empty() { "null".to_owned() } else { limit };
-            println!("{{\"name\": \"{}\", \"value\": {:.2}, \"unit\": \"{}\", \"limit\": {limit}}}", figure.name, figure.value, figure.unit);
+        let limit = if figure.limit.is_finite() {
+            format!("{}", figure.limit)
         } else {
-            println!("{:<42} {:>9.2} {:<4} {}", figure.name, figure.value, figure.unit, if limit.is_empty() { limit } else { format!("(at most {limit})") });
+            String::new()
+        };
+        if as_json {
+            let limit = if limit.is_empty() {
+                "null".to_owned()
+            } else {
+                limit
+            };
+            println!(
+                "{{\"name\": \"{}\", \"value\": {:.2}, \"unit\": \"{}\", \"limit\": {limit}}}",
+                figure.name, figure.value, figure.unit
+            );
+        } else {
+            println!(
+                "{:<42} {:>9.2} {:<4} {}",
+                figure.name,
+                figure.value,
+                figure.unit,
+                if limit.is_empty() {
+                    limit
+                } else {
+                    format!("(at most {limit})")
+                }
+            );
         }
     }
 }
@@ -87,8 +152,17 @@ fn best(runs: usize, arguments: &[&str], before: impl Fn()) -> (f64, f64) {
         let start = Instant::now();
         let output = Command::new(&program).args(arguments).output().unwrap();
         times.push(start.elapsed());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        peak = peak.max(String::from_utf8_lossy(&output.stdout).trim().parse().unwrap());
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        peak = peak.max(
+            String::from_utf8_lossy(&output.stdout)
+                .trim()
+                .parse()
+                .unwrap(),
+        );
     }
     times.sort();
     (times[runs / 2].as_secs_f64() * 1e3, peak)
@@ -112,7 +186,10 @@ fn scan(tree: &Path, database: &Path) {
 /// This process's peak resident memory in MiB.
 fn peak_memory() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
@@ -130,7 +207,9 @@ fn text(path: &Path) -> String {
 fn write_records(path: &Path) {
     let mut state = 1_u64;
     let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let mut file = std::io::BufWriter::new(File::create(path).unwrap());
@@ -138,14 +217,21 @@ fn write_records(path: &Path) {
     for number in 0..RECORDS {
         let package = random(6_000);
         let fixed = random(9) + 1;
-        let versions: Vec<String> = (0..random(90) + 10).map(|n| format!("\"{}.{}.{}\"", n / 20, n % 20, random(5))).collect();
-        let details: String = (0..random(250) + 50).map(|_| format!("word{} ", random(4_000))).collect();
+        let versions: Vec<String> = (0..random(90) + 10)
+            .map(|n| format!("\"{}.{}.{}\"", n / 20, n % 20, random(5)))
+            .collect();
+        let details: String = (0..random(250) + 50)
+            .map(|_| format!("word{} ", random(4_000)))
+            .collect();
         let record = format!(
             r#"{{"schema_version": "1.6.0", "id": "PYSEC-2024-{number}", "modified": "2024-06-01T00:00:00Z", "published": "2024-01-01T00:00:00Z", "aliases": ["CVE-2024-{number}", "GHSA-{number:04}-aaaa-bbbb"], "details": "{details}", "severity": [{{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:N/A:H"}}], "references": [{{"type": "WEB", "url": "https://example.invalid/{number}"}}, {{"type": "FIX", "url": "https://example.invalid/{number}/fix"}}], "affected": [{{"package": {{"ecosystem": "PyPI", "name": "package-{package}"}}, "ranges": [{{"type": "ECOSYSTEM", "events": [{{"introduced": "0"}}, {{"fixed": "{fixed}.0"}}, {{"introduced": "{fixed}.5"}}, {{"fixed": "{fixed}.7.1"}}]}}], "versions": [{}]}}]}}"#,
             versions.join(", ")
         );
-        let (mut entry, config) =
-            archive.new_file(format!("PYSEC-2024-{number}.json")).compression_method(rawzip::CompressionMethod::DEFLATE).start().unwrap();
+        let (mut entry, config) = archive
+            .new_file(format!("PYSEC-2024-{number}.json"))
+            .compression_method(rawzip::CompressionMethod::DEFLATE)
+            .start()
+            .unwrap();
         let encoder = flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::fast());
         let mut writer = config.wrap(encoder);
         writer.write_all(record.as_bytes()).unwrap();
@@ -159,19 +245,40 @@ fn write_records(path: &Path) {
 
 /// A lock file whose packages mostly are in the database and mostly are not affected, as in life.
 fn write_lock(path: &Path, from: usize, count: usize) {
-    let lines: String = (from..from + count).map(|n| format!("package-{n}=={}.{}.{}\n", if n % 50 == 0 { 1 } else { 30 }, n % 7, n % 3)).collect();
+    let lines: String = (from..from + count)
+        .map(|n| {
+            format!(
+                "package-{n}=={}.{}.{}\n",
+                if n % 50 == 0 { 1 } else { 30 },
+                n % 7,
+                n % 3
+            )
+        })
+        .collect();
     fs::write(path, lines).unwrap();
 }
 
 fn write_tree(root: &Path) {
     fs::create_dir(root).unwrap();
-    fs::write(root.join(".gitignore"), "/target/\n*.pyc\n__pycache__/\n!keep.pyc\nbuild/**/*.o\n").unwrap();
+    fs::write(
+        root.join(".gitignore"),
+        "/target/\n*.pyc\n__pycache__/\n!keep.pyc\nbuild/**/*.o\n",
+    )
+    .unwrap();
     let folders = FILES / 100;
     for folder in 0..folders {
-        let path = root.join(format!("part-{}/module-{}/code-{folder}", folder % 10, folder % 50));
+        let path = root.join(format!(
+            "part-{}/module-{}/code-{folder}",
+            folder % 10,
+            folder % 50
+        ));
         fs::create_dir_all(&path).unwrap();
         for file in 0..100 {
-            let name = if file % 10 == 0 { format!("cache-{file}.pyc") } else { format!("source_file_{file}.py") };
+            let name = if file % 10 == 0 {
+                format!("cache-{file}.pyc")
+            } else {
+                format!("source_file_{file}.py")
+            };
             File::create(path.join(name)).unwrap();
         }
         if folder % (folders / LOCK_FILES) == 0 {

@@ -25,7 +25,8 @@ use crate::error::ScanError;
 /// The first bytes of an index.
 const MAGIC: [u8; 8] = *b"LWADVIDX";
 
-/// The version of the format; a reader takes no other.
+/// The version of the format; a reader takes no other. Versions are stored in their order, so a change of a version
+/// order in [`crate::version`] is a change of the format too.
 const FORMAT: u32 = 1;
 
 /// Bytes of the header.

@@ -42,16 +42,18 @@ pub fn match_package(
     let Some(data) = index.package(ecosystem, &ecosystem.normalize(name))? else {
         return Ok(Matched::default());
     };
-    let package = Package::new(ecosystem.scheme(), &data);
-    let target = Version::parse(package.scheme, version);
-    let place = package.place(version);
+    let package = Package {
+        scheme: ecosystem.scheme(),
+        data: &data,
+    };
+    let target = package.span(version);
     let hits: Vec<Hit> = data
         .entries
         .iter()
-        .filter(|entry| package.affects(entry, &target, place))
+        .filter(|entry| package.affects(entry, target))
         .map(|entry| Hit {
             entry: entry.clone(),
-            fixed: package.mend(&target, &[entry], std::slice::from_ref(entry)),
+            fixed: package.mend(target, &[entry], std::slice::from_ref(entry)),
         })
         .collect();
     if hits.is_empty() {
@@ -74,125 +76,123 @@ pub fn match_package(
         .cloned()
         .collect();
     let upgrade = package
-        .mend(&target, &all, &data.entries)
+        .mend(target, &all, &data.entries)
         .or_else(|| {
             package
-                .mend(&target, &all, &grave)
+                .mend(target, &all, &grave)
                 .filter(|_| !own.is_empty())
         })
-        .or_else(|| {
-            package
-                .mend(&target, &all, &own)
-                .filter(|_| !own.is_empty())
-        });
+        .or_else(|| package.mend(target, &all, &own).filter(|_| !own.is_empty()));
     Ok(Matched { upgrade, hits })
 }
 
-/// A package's data with its versions parsed once.
+/// A package's data, asked by the places of versions in its table.
 struct Package<'d> {
     scheme: Scheme,
     data: &'d PackageData<'d>,
-    /// Only versions that events name are needed parsed; the many listed ones never are.
-    parsed: Vec<Option<Version>>,
 }
 
-impl<'d> Package<'d> {
-    fn new(scheme: Scheme, data: &'d PackageData<'d>) -> Self {
-        let mut parsed = vec![None; data.versions.len()];
-        for (_, place) in data
-            .entries
-            .iter()
-            .flat_map(|entry| &entry.ranges)
-            .flatten()
-        {
-            let slot = &mut parsed[*place as usize];
-            if slot.is_none() {
-                *slot = Some(Version::parse(scheme, data.versions[*place as usize]));
+/// Where a version stands in a package's table: from the first place whose version is not below it to the first
+/// whose version is above it. A version that the table doesn't hold stands between two places.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
+}
+
+impl Span {
+    /// How the version compares with that of a place.
+    fn compare(self, place: u32) -> Ordering {
+        if place < self.from {
+            Ordering::Greater
+        } else if place < self.to {
+            Ordering::Equal
+        } else {
+            Ordering::Less
+        }
+    }
+}
+
+impl Package<'_> {
+    fn parse(&self, place: usize) -> Version {
+        Version::parse(self.scheme, self.data.versions[place])
+    }
+
+    fn span(&self, version: &str) -> Span {
+        let target = Version::parse(self.scheme, &canonical(self.scheme, version));
+        let (mut from, mut high) = (0, self.data.versions.len());
+        while from < high {
+            let middle = from + (high - from) / 2;
+            if self.parse(middle) < target {
+                from = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        Self {
-            scheme,
-            data,
-            parsed,
+        let mut to = from;
+        while to < self.data.versions.len() && self.parse(to) == target {
+            to += 1;
+        }
+        Span {
+            from: from as u32,
+            to: to as u32,
         }
     }
 
-    /// Where a version stands in the package's table of listed ones.
-    fn place(&self, version: &str) -> Option<u32> {
-        let wanted = canonical(self.scheme, version);
-        self.data
-            .versions
-            .binary_search(&wanted.as_ref())
-            .ok()
-            .map(|place| place as u32)
+    fn affects(&self, entry: &AffectedEntry, target: Span) -> bool {
+        let listed = entry.listed.partition_point(|place| *place < target.from);
+        entry
+            .listed
+            .get(listed)
+            .is_some_and(|place| *place < target.to)
+            || entry.ranges.iter().any(|events| covers(events, target))
     }
 
-    fn compare(&self, target: &Version, place: u32) -> Ordering {
-        match &self.parsed[place as usize] {
-            Some(version) => target.cmp(version),
-            None => target.cmp(&Version::parse(
-                self.scheme,
-                self.data.versions[place as usize],
-            )),
-        }
-    }
-
-    fn affects(&self, entry: &AffectedEntry, target: &Version, place: Option<u32>) -> bool {
-        place.is_some_and(|place| entry.listed.binary_search(&place).is_ok())
-            || entry
-                .ranges
-                .iter()
-                .any(|events| self.covers(events, target))
-    }
-
-    fn covers(&self, events: &[(EventKind, u32)], target: &Version) -> bool {
-        // Before one of the limits, where there are any.
-        let mut limits = events
-            .iter()
-            .filter(|(kind, _)| *kind == EventKind::Limit)
-            .peekable();
-        if limits.peek().is_some() && !limits.any(|(_, place)| self.compare(target, *place).is_lt())
-        {
-            return false;
-        }
-        let mut affected = false;
-        for (kind, place) in events {
-            match kind {
-                EventKind::IntroducedFirst => affected = true,
-                EventKind::Introduced if self.compare(target, *place).is_ge() => affected = true,
-                EventKind::Fixed if self.compare(target, *place).is_ge() => affected = false,
-                EventKind::LastAffected if self.compare(target, *place).is_gt() => affected = false,
-                _ => {}
-            }
-        }
-        affected
-    }
-
-    /// The smallest version that `from` fix after `target` and that none of `clear_of` affects.
+    /// The smallest version that `from` fix after `target` and that none of `clear_of` affects. Pre-releases come
+    /// last: nobody should be sent to one while there is a release.
     fn mend(
         &self,
-        target: &Version,
+        target: Span,
         from: &[&AffectedEntry],
         clear_of: &[AffectedEntry],
     ) -> Option<String> {
-        let mut candidates: Vec<(bool, &Version, u32)> = Vec::new();
+        let mut candidates: Vec<(bool, u32)> = Vec::new();
         for (kind, place) in from.iter().flat_map(|entry| &entry.ranges).flatten() {
-            let Some(version) = &self.parsed[*place as usize] else {
-                continue;
-            };
-            if *kind == EventKind::Fixed && version > target {
-                candidates.push((version.is_prerelease(), version, *place));
+            if *kind == EventKind::Fixed && target.compare(*place).is_lt() {
+                candidates.push((self.parse(*place as usize).is_prerelease(), *place));
             }
         }
-        candidates.sort();
-        let mended = candidates.into_iter().find(|(_, version, place)| {
-            let listed = self.place(self.data.versions[*place as usize]);
-            !clear_of
-                .iter()
-                .any(|entry| self.affects(entry, version, listed))
+        candidates.sort_unstable();
+        candidates.dedup();
+        let mended = candidates.into_iter().find(|(_, place)| {
+            let version = self.span(self.data.versions[*place as usize]);
+            !clear_of.iter().any(|entry| self.affects(entry, version))
         });
-        mended.map(|(_, _, place)| self.data.versions[place as usize].to_owned())
+        mended.map(|(_, place)| self.data.versions[place as usize].to_owned())
     }
+}
+
+/// OSV's evaluation of a range, whose events are in version order.
+fn covers(events: &[(EventKind, u32)], target: Span) -> bool {
+    // Before one of the limits, where there are any.
+    let mut limits = events
+        .iter()
+        .filter(|(kind, _)| *kind == EventKind::Limit)
+        .peekable();
+    if limits.peek().is_some() && !limits.any(|(_, place)| target.compare(*place).is_lt()) {
+        return false;
+    }
+    let mut affected = false;
+    for (kind, place) in events {
+        match kind {
+            EventKind::IntroducedFirst => affected = true,
+            EventKind::Introduced if target.compare(*place).is_ge() => affected = true,
+            EventKind::Fixed if target.compare(*place).is_ge() => affected = false,
+            EventKind::LastAffected if target.compare(*place).is_gt() => affected = false,
+            _ => {}
+        }
+    }
+    affected
 }
 
 #[cfg(test)]

@@ -246,7 +246,8 @@ fn encode_record(out: &mut Vec<u8>, record: &Record) {
     writer.text(record.url.as_deref().unwrap_or_default());
 }
 
-/// A package's versions go into one sorted table of texts; entries refer to them by place.
+/// A package's versions go into one table in version order, and entries refer to them by place: a scan then finds
+/// a version by binary search and compares places, instead of reading every version that an advisory names.
 fn encode_package(out: &mut Vec<u8>, scheme: Scheme, mut entries: Vec<Entry>) {
     entries.sort_by_key(|entry| entry.record);
     let ranges: Vec<Vec<Vec<(EventKind, String)>>> = entries
@@ -272,15 +273,26 @@ fn encode_package(out: &mut Vec<u8>, scheme: Scheme, mut entries: Vec<Entry>) {
     );
     texts.sort_unstable();
     texts.dedup();
+    let mut ordered: Vec<(Version, usize)> = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| (Version::parse(scheme, text), at))
+        .collect();
+    // Equal versions keep the order of their texts, so that the same records give the same index.
+    ordered.sort();
+    let mut places = vec![0; texts.len()];
+    for (place, (_, at)) in ordered.iter().enumerate() {
+        places[*at] = place;
+    }
     let place = |text: &str| {
-        texts
+        places[texts
             .binary_search(&text)
-            .expect("every version of the package is in its table")
+            .expect("every version of the package is in its table")]
     };
     let mut writer = Writer(out);
     writer.len(texts.len());
-    for text in &texts {
-        writer.text(text);
+    for (_, at) in &ordered {
+        writer.text(texts[*at]);
     }
     writer.len(entries.len());
     for (entry, ranges) in entries.iter().zip(&ranges) {

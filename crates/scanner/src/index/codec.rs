@@ -80,7 +80,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn texts(&mut self) -> Option<Vec<&'a str>> {
         let count = self.len()?;
-        (0..count).map(|_| self.text()).collect()
+        // The count is bounded by the bytes that are left, and known: no text is moved while the list grows.
+        let mut texts = Vec::with_capacity(count);
+        for _ in 0..count {
+            texts.push(self.text()?);
+        }
+        Some(texts)
     }
 
     pub(super) fn signed(&mut self) -> Option<i64> {

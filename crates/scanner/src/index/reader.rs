@@ -80,7 +80,7 @@ pub struct RecordData<'a> {
 /// What the index holds of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageData<'a> {
-    /// Every version that its entries name, canonical, sorted as text.
+    /// Every version that its entries name, canonical, in version order.
     pub versions: Vec<&'a str>,
     /// Its advisories.
     pub entries: Vec<AffectedEntry>,
@@ -386,10 +386,12 @@ fn decode_package(payload: &[u8]) -> Option<PackageData<'_>> {
             3 => Some(Informational::Unsound),
             _ => return None,
         };
-        let mut ranges = Vec::new();
-        for _ in 0..reader.len()? {
-            let mut events = Vec::new();
-            for _ in 0..reader.len()? {
+        let range_count = reader.len()?;
+        let mut ranges = Vec::with_capacity(range_count);
+        for _ in 0..range_count {
+            let event_count = reader.len()?;
+            let mut events = Vec::with_capacity(event_count);
+            for _ in 0..event_count {
                 let kind = match reader.byte()? {
                     0 => EventKind::IntroducedFirst,
                     1 => EventKind::Introduced,
@@ -402,9 +404,10 @@ fn decode_package(payload: &[u8]) -> Option<PackageData<'_>> {
             }
             ranges.push(events);
         }
-        let mut listed = Vec::new();
+        let listed_count = reader.len()?;
+        let mut listed = Vec::with_capacity(listed_count);
         let mut last = 0_u32;
-        for _ in 0..reader.len()? {
+        for _ in 0..listed_count {
             last = last.checked_add(reader.index()?)?;
             listed.push(place(last)?);
         }

@@ -125,8 +125,13 @@ fn findings(report: &Report, page: &mut Page) {
                 &format!("  and in {} more places", first.locations.len() - 5),
             );
         }
+        let width = group
+            .iter()
+            .map(|finding| shown_ids(finding).len())
+            .max()
+            .unwrap_or_default();
         for finding in group {
-            page.finding(finding);
+            page.finding(finding, width);
         }
         match (&first.upgrade, &first.command) {
             (Some(upgrade), Some(command)) => {
@@ -172,7 +177,7 @@ impl Page {
         }
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    fn finding(&mut self, finding: &Finding, ids_width: usize) {
         let how_bad = match finding.severity.score {
             _ if finding.kind.is_warning() => finding.kind.as_str().to_owned(),
             Some(score) => format!("{} {score:.1}", finding.severity.level),
@@ -188,20 +193,15 @@ impl Page {
             Level::Critical | Level::High | Level::Unknown => RED,
             _ => YELLOW,
         };
-        let mut ids = finding.ids.join(" ");
-        if let Some(alias) = finding
-            .aliases
-            .iter()
-            .find(|alias| alias.starts_with("CVE-"))
-            .filter(|alias| !finding.ids.contains(alias))
-        {
-            ids = format!("{ids} {alias}");
-        }
+        let ids = shown_ids(finding);
         let fixed = finding.fixed.as_ref().map_or_else(
             || "not mended".to_owned(),
             |fixed| format!("mended in {fixed}"),
         );
-        self.line(color, &format!("  {mark} {how_bad:<13} {ids:<36} {fixed}"));
+        self.line(
+            color,
+            &format!("  {mark} {how_bad:<13} {ids:<ids_width$}  {fixed}"),
+        );
         let width = self.style.width.max(40) - 6;
         if !finding.summary.is_empty() {
             self.line(DIM, &format!("      {}", shorten(&finding.summary, width)));
@@ -220,6 +220,21 @@ impl Page {
             _ => {}
         }
     }
+}
+
+/// The ids of the records, and the CVE name that people know it by.
+fn shown_ids(finding: &Finding) -> String {
+    let cve = finding
+        .aliases
+        .iter()
+        .find(|alias| alias.starts_with("CVE-"));
+    finding
+        .ids
+        .iter()
+        .chain(cve)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn shorten(text: &str, width: usize) -> String {

@@ -66,7 +66,14 @@ impl Ord for Composer {
             let order = if is_digits(left) && is_digits(right) {
                 compare_digits(left, right)
             } else {
-                rank(left).cmp(&rank(right))
+                rank(left).cmp(&rank(right)).then_with(|| {
+                    // Labels without a meaning are told apart, so that only equal ones are equal.
+                    if rank(left) == 0 {
+                        left.cmp(right)
+                    } else {
+                        Ordering::Equal
+                    }
+                })
             };
             if order.is_ne() {
                 return order;
