@@ -188,7 +188,7 @@ fn run_app(mode: &str) -> ExitCode {
 }
 
 fn serve(listener: TcpListener, mode: &str) -> ExitCode {
-    let first = std::fs::OpenOptions::new()
+    let first = OpenOptions::new()
         .create_new(true)
         .write(true)
         .open("first")

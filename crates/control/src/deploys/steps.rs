@@ -1,6 +1,7 @@
 //! What a deploy does, step by step.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,10 +161,10 @@ async fn validate(control: &Control, job: &StoredDeploy) -> Result<Option<Change
             Problem::failed(format!("the files of {number} are not there")).cause(tree.display()),
         );
     }
-    if job.work == DeployWork::Release {
-        check_release(control, &release, &tree)?;
-    }
     let mut wanted = Wanted::of(control, &app, release).await?;
+    if job.work == DeployWork::Release {
+        check_release(control, &wanted)?;
+    }
     match &job.work {
         DeployWork::Scale { formation } => {
             for (process, count) in formation {
@@ -193,28 +194,20 @@ async fn validate(control: &Control, job: &StoredDeploy) -> Result<Option<Change
 }
 
 /// What a release must have before anything of it is run.
-fn check_release(
-    control: &Control,
-    release: &Release,
-    tree: &std::path::Path,
-) -> Result<(), Problem> {
+fn check_release(control: &Control, wanted: &Wanted) -> Result<(), Problem> {
+    let (release, tree) = (wanted.release.as_ref(), wanted.tree.as_path());
     let spec = &release.spec;
     if let Some(files) = spec
         .files
         .as_ref()
         .filter(|_| !spec.processes.contains_key(&ProcessType::web()))
     {
-        let folder = tree.join(&files.folder);
-        let index = folder.join("index.html");
-        if !index.is_file() {
-            return Err(Problem::failed(format!("the folder `{}` has no index.html", files.folder))
-                .cause(if folder.is_dir() { "the folder is there" } else { "the folder is not there" })
-                .hint("Check that the build makes it, and that `[files] folder` names the folder with the built site."));
-        }
+        check_files(tree, &files.folder)?;
     } else if spec.processes.is_empty() {
         return Err(Problem::invalid("nothing says what to run")
             .hint("Write a Procfile with a line such as `web: python app.py`."));
     }
+    check_variables(wanted)?;
     let persist = control.settings().home.app_persist(&release.app);
     let kept =
         launchway_pipeline::persist::link(tree, &persist, &spec.persist).map_err(|error| {
@@ -224,6 +217,52 @@ fn check_release(
         tracing::info!(app = %release.app, release = %release.number, ?kept, "the live persistent files are kept");
     }
     Ok(())
+}
+
+/// A static site has something to show.
+fn check_files(tree: &Path, folder: &str) -> Result<(), Problem> {
+    let path = tree.join(folder);
+    if path.join("index.html").is_file() {
+        return Ok(());
+    }
+    Err(Problem::failed(format!("the folder `{folder}` has no index.html"))
+        .cause(if path.is_dir() { "the folder is there" } else { "the folder is not there" })
+        .hint("Check that the build makes it, and that `[files] folder` names the folder with the built site."))
+}
+
+/// The variables without which the app says that it cannot start.
+fn check_variables(wanted: &Wanted) -> Result<(), Problem> {
+    let release = &wanted.release;
+    let Some(recipe) = wanted.recipes.values().next() else {
+        return Ok(());
+    };
+    let missing: Vec<(&String, &String)> = release
+        .spec
+        .required_env
+        .iter()
+        .filter(|(name, _)| !recipe.env.contains_key(*name))
+        .collect();
+    let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+    let (message, pronoun) = match names.as_slice() {
+        [] => return Ok(()),
+        [name] => (format!("the variable `{name}` is not set"), "it"),
+        names => (
+            format!("the variables {} are not set", names.join(", ")),
+            "them",
+        ),
+    };
+    let assignments: Vec<String> = names.iter().map(|name| format!("{name}=VALUE")).collect();
+    let mut problem = Problem::failed(message).hint(format!(
+        "Set {pronoun}: `launchway config set {} --app {}`, then deploy again.",
+        assignments.join(" "),
+        release.app
+    ));
+    for (name, description) in missing {
+        if !description.is_empty() {
+            problem = problem.cause(format!("{name}: {description}"));
+        }
+    }
+    Err(problem)
 }
 
 async fn release_recipe(

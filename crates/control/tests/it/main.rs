@@ -2,5 +2,10 @@
 //! is the test's own.
 #![allow(clippy::unwrap_used)]
 
+mod administration;
+mod building;
 mod deploying;
+mod refusing;
+mod sources;
+mod surviving;
 mod world;
