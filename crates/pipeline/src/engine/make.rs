@@ -57,33 +57,34 @@ pub(crate) fn run(context: &Context<'_>, outcome: &Outcome, make: &Make) -> Resu
     };
     let folder = context.build.job.cache.join("layers").join(set_name(make));
     let layer = folder.join(&key);
-    let locked = fs::create_dir_all(&folder).and_then(|()| Lock::shared(&folder));
-    if locked.is_ok() && layer.is_dir() {
-        match layer::restore(&layer, &context.folder, &make.makes) {
-            Ok(files) => {
-                let _ = File::create(layer.join("used"))
-                    .and_then(|file| file.set_modified(SystemTime::now()));
-                context.log.say(&format!(
-                    "Taken from the cache: {} ({files} files in {} ms), since {} did not change",
-                    make.makes.join(", "),
-                    began.elapsed().as_millis(),
-                    make.from.join(", ")
-                ));
-                return Ok(());
-            }
-            Err(error) => {
-                drop(locked);
-                context.log.say(&format!(
-                    "The cache cannot be used, so it is made anew: {error}"
-                ));
-                let _exclusive = Lock::exclusive(&folder);
-                let _ = fs::remove_dir_all(&layer);
-                layer::clear(&context.folder, &make.makes).map_err(|error| {
-                    Interrupt::Failed(
-                        Problem::failed("cannot remove what the cache left").cause(error),
-                    )
-                })?;
-            }
+    let restored = {
+        // The lock ends with this block: the steps may take minutes, and `keep` takes it alone afterwards.
+        let locked = fs::create_dir_all(&folder).and_then(|()| Lock::shared(&folder));
+        (locked.is_ok() && layer.is_dir())
+            .then(|| layer::restore(&layer, &context.folder, &make.makes))
+    };
+    match restored {
+        None => {}
+        Some(Ok(files)) => {
+            let _ = File::create(layer.join("used"))
+                .and_then(|file| file.set_modified(SystemTime::now()));
+            context.log.say(&format!(
+                "Taken from the cache: {} ({files} files in {} ms), since {} did not change",
+                make.makes.join(", "),
+                began.elapsed().as_millis(),
+                make.from.join(", ")
+            ));
+            return Ok(());
+        }
+        Some(Err(error)) => {
+            context.log.say(&format!(
+                "The cache cannot be used, so it is made anew: {error}"
+            ));
+            let _exclusive = Lock::exclusive(&folder);
+            let _ = fs::remove_dir_all(&layer);
+            layer::clear(&context.folder, &make.makes).map_err(|error| {
+                Interrupt::Failed(Problem::failed("cannot remove what the cache left").cause(error))
+            })?;
         }
     }
     steps::run_all(context, outcome, &make.steps)?;
