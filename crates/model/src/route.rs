@@ -38,6 +38,73 @@ pub struct Route {
     pub strip_prefix: bool,
     /// What answers.
     pub backend: Backend,
+    /// What is asked of its requests and done to its answers; nothing by default.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
+}
+
+/// What a route asks of its requests and does to its answers. Everything is off by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Requests over plain HTTP are sent to the same address over HTTPS (308).
+    pub https_only: bool,
+    /// The age, in seconds, of the `Strict-Transport-Security` field of answers over HTTPS.
+    pub hsts_seconds: Option<u64>,
+    /// Requests are sent to this host instead (308): `www.example.org` to `example.org`.
+    pub redirect_host: Option<String>,
+    /// Address ranges (`10.0.0.0/8`) that may ask; everybody where there is none.
+    pub allow: Vec<String>,
+    /// Address ranges that may not, though `allow` has them.
+    pub deny: Vec<String>,
+    /// Who may ask, by HTTP's basic authentication; everybody where there is none.
+    pub users: Vec<User>,
+    /// Header fields of requests to set, or to take off where there is no value.
+    pub request_fields: Vec<FieldRule>,
+    /// Header fields of answers to set, or to take off where there is no value.
+    pub answer_fields: Vec<FieldRule>,
+    /// The largest body of a request, in bytes, below the proxy's own limit.
+    pub body_bytes: Option<u64>,
+    /// The most requests that one client address may make.
+    pub rate: Option<Rate>,
+    /// The cookie that keeps a client with its instance, while that is up.
+    pub sticky_cookie: Option<String>,
+}
+
+impl Rules {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Somebody who may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The name, without a colon.
+    pub name: String,
+    /// SHA-256 of `NAME:PASSWORD`, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A header field to set or to take off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRule {
+    /// The field's name.
+    pub name: String,
+    /// Its value; absent, the field is taken off.
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+/// A rate of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// How many a second, over time; at least 1.
+    pub per_second: u32,
+    /// How many at once beyond that.
+    #[serde(default)]
+    pub burst: u32,
 }
 
 /// What answers the requests of a route.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use launchway_model::route::{Backend, Route, Target};
+use launchway_model::route::{Backend, Route, Rules, Target};
 use launchway_model::{AppName, ProcessType};
 
 use super::{Observed, Role, Wanted};
@@ -41,6 +41,7 @@ pub(super) fn compile(wanted: &BTreeMap<AppName, Wanted>, observed: &Observed) -
             prefix: "/".to_owned(),
             strip_prefix: false,
             backend,
+            rules: Rules::default(),
         });
     }
     routes

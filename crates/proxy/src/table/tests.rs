@@ -1,4 +1,4 @@
-use launchway_model::route::Target as Named;
+use launchway_model::route::{Rules, Target as Named};
 
 use super::*;
 
@@ -13,6 +13,7 @@ fn route(name: &str, hosts: &[&str], prefix: &str) -> Route {
         backend: Backend::Stopped {
             reason: "test".to_owned(),
         },
+        rules: Rules::default(),
     }
 }
 
