@@ -2,6 +2,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod api;
 pub mod labels;
 pub mod promql;
+pub mod rules;
 pub mod storage;
+pub mod yaml;

@@ -34,6 +34,7 @@ mod sum;
 mod tests;
 
 pub use check::{ParseError, parse, parse_selector, selector_matchers};
+pub(crate) use dates::rfc3339;
 
 /// Whose rules a query follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

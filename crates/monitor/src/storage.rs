@@ -40,6 +40,7 @@ mod xor;
 mod tests;
 
 pub use appender::Appender;
+pub(crate) use compact::write_atomically;
 pub(crate) use matcher::anchored;
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use select::{Selection, SeriesSamples};

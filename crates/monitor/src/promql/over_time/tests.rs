@@ -95,5 +95,8 @@ fn small_statistics() {
         mean(&[1.0, f64::INFINITY, f64::NEG_INFINITY]).to_bits() & 0x7ff0_0000_0000_0000,
         0x7ff0_0000_0000_0000
     );
-    assert!(mean(&[f64::MAX, f64::MAX, f64::MAX]) > 1.79e308, "the sum would overflow, the mean must not");
+    assert!(
+        mean(&[f64::MAX, f64::MAX, f64::MAX]) > 1.79e308,
+        "the sum would overflow, the mean must not"
+    );
 }
