@@ -154,13 +154,44 @@ pub(crate) fn mount_attributes(
     }
 }
 
-/// Gives freed memory back to the system, so that a start-up's garbage does not stay resident.
-pub(crate) fn trim_memory() {
+/// Gives freed memory back to the system, and lets go of the pages of program code that are resident only because the
+/// past needed them. What the future needs comes back by itself from the system's cache of files, page by page.
+pub(crate) fn forget_the_past() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim has no preconditions.
     unsafe {
         libc::malloc_trim(0);
     }
+    let Ok(file) = std::fs::File::open("/proc/self/smaps") else {
+        return;
+    };
+    let mut last = None;
+    for line in io::BufRead::lines(io::BufReader::with_capacity(4096, file)).map_while(Result::ok) {
+        if let Some(mapping) = code_mapping(&line) {
+            last = mapping;
+        } else if line.split_whitespace().eq(["Anonymous:", "0", "kB"])
+            && let Some((start, length)) = last.take()
+        {
+            // SAFETY: the mapping is of a file, cannot be written, and none of its pages differs from the file, so that each
+            // comes back as it was.
+            unsafe {
+                libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED);
+            }
+        }
+    }
+}
+
+/// Reads the head of a mapping in `/proc/self/smaps` (proc(5)), `START-END MODE OFFSET DEVICE INODE PATH`: start and length where
+/// it is program code of a file. Nothing for the other lines.
+fn code_mapping(line: &str) -> Option<Option<(usize, usize)>> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    let mode = fields.next()?;
+    let is_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
+    let is_code = is_file && matches!(mode, "r-xp" | "r--p");
+    Some(is_code.then_some((start, end - start)))
 }
 
 fn signal_set(signals: &[i32]) -> libc::sigset_t {
@@ -182,3 +213,6 @@ fn result(answer: i32) -> io::Result<()> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,7 +225,6 @@ fn become_shim(prepared: Prepared, reach: Reach) -> io::Result<()> {
     // Whoever waits for this line may be gone; then nobody needs it.
     let _ = rustix::io::write(rustix::stdio::stdout(), format!("{READY}\n").as_bytes());
     empty_standard_output()?;
-    sys::trim_memory();
     supervision.run();
     drop(lock);
     Ok(())

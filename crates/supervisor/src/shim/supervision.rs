@@ -102,6 +102,8 @@ pub(super) struct Supervision {
     state_again: Option<Instant>,
     buffer: Box<[u8]>,
     finished: bool,
+    /// Whether something happened since memory was last given back.
+    busy: bool,
     /// Whether the clients are out of `clients` while their requests are answered, and whether a change came then.
     serving: bool,
     changed_unheard: bool,
@@ -127,6 +129,7 @@ impl Supervision {
             state_again: None,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             finished: false,
+            busy: true,
             serving: false,
             changed_unheard: false,
         }
@@ -177,7 +180,13 @@ impl Supervision {
     }
 
     fn wait_for_events(&mut self) {
-        let timeout = self.next_time().map(|at| {
+        let next_time = self.next_time();
+        if self.busy && next_time.is_none() {
+            // Nothing is due: the shim may now wait for days.
+            self.busy = false;
+            sys::forget_the_past();
+        }
+        let timeout = next_time.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -557,6 +566,7 @@ impl Supervision {
 
     fn set_state(&mut self, state: InstanceState) {
         self.state = state;
+        self.busy = true;
         self.write_state();
         self.changed_unheard = self.serving;
         self.tell_all();
