@@ -163,7 +163,10 @@ pub(crate) fn end_marked(folder: &Path) -> usize {
     mark.extend_from_slice(folder.as_os_str().as_bytes());
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let mut killed = BTreeSet::new();
-    for _ in 0..20 {
+    // In the moment in which a process becomes another program its environment cannot be read: only when several looks
+    // in a row find nobody is nobody there.
+    let mut quiet = 0;
+    for _ in 0..200 {
         let marked: Vec<i32> = all()
             .into_iter()
             .filter(|(pid, process)| !process.dead && *pid != own)
@@ -176,14 +179,15 @@ pub(crate) fn end_marked(folder: &Path) -> usize {
                 }) && !asked_to_live(*pid)
             })
             .collect();
-        if marked.is_empty() {
+        quiet = if marked.is_empty() { quiet + 1 } else { 0 };
+        if quiet > 3 {
             break;
         }
         for pid in marked {
             send(pid, Signal::KILL);
             killed.insert(pid);
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(2));
     }
     killed.len()
 }
