@@ -177,6 +177,21 @@ impl Group {
             .collect()
     }
 
+    /// How many of its processes the kernel has killed for the group's memory limit, since the group was made.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        let v1 = self.v1.iter().find(|(name, _)| *name == "memory");
+        let files = [
+            self.v2.as_ref().map(|folder| folder.join("memory.events")),
+            v1.map(|(_, folder)| folder.join("memory.oom_control")),
+        ];
+        files
+            .into_iter()
+            .flatten()
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .filter_map(|text| memory_kills(&text))
+            .sum()
+    }
+
     /// Removes the group; one that still holds processes stays.
     pub(crate) fn remove(&self) {
         for folder in self.folders() {
@@ -188,6 +203,15 @@ impl Group {
         let v1 = self.v1.iter().map(|(_, folder)| folder.as_path());
         self.v2.as_deref().into_iter().chain(v1)
     }
+}
+
+/// The count in `memory.events` (version 2) or `memory.oom_control` (version 1).
+fn memory_kills(text: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn v2_mount() -> Option<PathBuf> {
@@ -283,3 +307,6 @@ fn take<T: Copy>(limit: &mut Option<T>, set: impl FnOnce(T) -> io::Result<()>) {
         *limit = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,8 @@ pub(super) struct Supervision {
     state: InstanceState,
     restarts: u64,
     last_exit: Option<Exit>,
+    /// How many kills for the memory limit have been told of.
+    memory_kills: u64,
     /// When the state is written again, after it could not be.
     state_again: Option<Instant>,
     buffer: Box<[u8]>,
@@ -126,6 +128,7 @@ impl Supervision {
             state: InstanceState::Starting,
             restarts: 0,
             last_exit: None,
+            memory_kills: 0,
             state_again: None,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             finished: false,
@@ -335,6 +338,7 @@ impl Supervision {
 
     fn main_ended(&mut self, exit: Exit, ran: Duration) {
         self.last_exit = Some(exit);
+        self.tell_of_memory();
         if self.goal != Goal::Run {
             self.say(&format!("ended with {exit}"));
             return;
@@ -349,8 +353,9 @@ impl Supervision {
             return;
         }
         let pause = self.backoff.after(ran);
-        self.start_at = Some(Instant::now() + pause);
-        self.kill_at = self.start_at;
+        let now = Instant::now();
+        self.start_at = Some(now + pause);
+        self.kill_at = Some(now + pause.min(Duration::from_millis(self.spec.grace_ms)));
         self.say(&format!(
             "ended with {exit}; it is started again in {}",
             in_words(pause)
@@ -359,6 +364,18 @@ impl Supervision {
             exit,
             until: Timestamp::now() + pause,
         });
+    }
+
+    /// Says it where the kernel killed processes of the app since the last time, for otherwise nothing does.
+    fn tell_of_memory(&mut self) {
+        let kills = self.around.group.memory_kills();
+        if kills > self.memory_kills {
+            self.memory_kills = kills;
+            let mib = self.spec.limits.memory_bytes.unwrap_or_default() >> 20;
+            self.say(&format!(
+                "the app reached its memory limit of {mib} MiB, and processes of it were killed"
+            ));
+        }
     }
 
     /// Sends TERM to those that the ended main process left, each once.

@@ -225,6 +225,14 @@ async fn limits_hold() {
         let (handle, lines) = run_once(&site, spec).await;
         assert!(!lines.contains(&"got it".to_owned()), "{host:?}: {lines:?}");
         assert_ne!(handle.status().last_exit, Some(Exit::Code(0)));
+        if handle.status().last_exit == Some(Exit::Signal(9)) {
+            let said = log_lines(handle.spec());
+            assert!(
+                said.iter()
+                    .any(|(_, text)| text.contains("its memory limit of 64 MiB")),
+                "{host:?}: {said:?}"
+            );
+        }
         let mut spec = limited(memory);
         spec.limits.memory_bytes = Some(600 << 20);
         assert_eq!(run_once(&site, spec).await.1, ["got it"], "{host:?}");

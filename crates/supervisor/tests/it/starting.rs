@@ -217,3 +217,41 @@ async fn a_deep_home_is_no_obstacle() {
     running(&handle).await;
     handle.stop(None).await.unwrap();
 }
+
+/// Whoever may open the socket may still say anything.
+#[tokio::test]
+async fn a_client_that_talks_nonsense_harms_nothing() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    let site = Installation::new();
+    let handle = site.start("sleep 4000016").await;
+    let pid = running(&handle).await;
+    let socket = site.home.instance(handle.instance()).join("shim.sock");
+    tokio::task::spawn_blocking(move || {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream
+            .write_all(b"hello\n{\"ask\":\"dance\"}\n{\"ask\":\"status\"}\n")
+            .unwrap();
+        let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
+        for expected in ["refused", "refused", "status"] {
+            let reply = replies.next().unwrap().unwrap();
+            assert!(
+                reply.contains(&format!("\"reply\":\"{expected}\"")),
+                "{reply}"
+            );
+        }
+        // Without an end, a line is no request however long it gets.
+        let _ = stream.write_all(&[b'x'; 100_000]);
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        // More than are served: the rest waits or is turned away.
+        let many: Vec<_> = (0..200).map(|_| UnixStream::connect(&socket)).collect();
+        drop(many);
+    })
+    .await
+    .unwrap();
+    assert_eq!(running(&handle).await, pid);
+    assert_eq!(handle.status().restarts, 0);
+    handle.stop(None).await.unwrap();
+}
