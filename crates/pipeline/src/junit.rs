@@ -51,15 +51,9 @@ pub fn read(bytes: &[u8]) -> Result<Vec<TestCase>, JunitError> {
             }
         };
         match event {
-            Event::Start(tag) => {
-                if !state.open(&tag) {
-                    return Err(JunitError::NotAReport);
-                }
-            }
+            Event::Start(tag) => state.open(&tag)?,
             Event::Empty(tag) => {
-                if !state.open(&tag) {
-                    return Err(JunitError::NotAReport);
-                }
+                state.open(&tag)?;
                 state.close();
             }
             Event::End(_) => state.close(),
@@ -100,21 +94,21 @@ enum Element {
 }
 
 impl Report {
-    /// Takes a tag; false where the first one is not a report's.
-    fn open(&mut self, tag: &BytesStart<'_>) -> bool {
+    /// Takes a tag; an error where the first one is not a report's.
+    fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), JunitError> {
         let name = tag.name();
         let name = local(name.as_ref());
         if !self.is_report {
             // A single case without a suite is met too.
             self.is_report = matches!(name, "testsuites" | "testsuite" | "testcase" | "testrun");
             if !self.is_report {
-                return false;
+                return Err(JunitError::NotAReport);
             }
         }
         if self.open.len() >= MAX_DEPTH {
             // Deeper elements are of no interest, but their ends must find a partner.
             self.open.push(Element::Other);
-            return true;
+            return Ok(());
         }
         let element = match name {
             "testsuite" if self.case.is_none() => {
@@ -142,7 +136,7 @@ impl Report {
             _ => Element::Other,
         };
         self.open.push(element);
-        true
+        Ok(())
     }
 
     fn new_case(&self, tag: &BytesStart<'_>) -> TestCase {

@@ -149,7 +149,7 @@ fn a_runner_that_was_killed_leaves_what_can_be_found() {
     running.child.wait().unwrap();
     let pid = fs::read_to_string(running.job.tree.join("pid")).unwrap();
     assert!(lives(&pid));
-    assert!(launchway_pipeline::runner::end_leftovers(&running.job.folder) >= 1);
+    assert!(launchway_pipeline::runner::end_leftovers(&running.job.folder) >= 2);
     assert!(!lives(&pid));
     running.wait_for("nothing more", |running| {
         running

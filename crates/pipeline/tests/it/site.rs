@@ -163,7 +163,7 @@ impl Running {
 
     pub(crate) fn wait_for_line(&mut self, stage: u32, text: &str) {
         self.wait_for(text, |running| {
-            running.log(stage).iter().any(|line| line.contains(text))
+            running.log(stage).iter().any(|line| line == text)
         });
     }
 
