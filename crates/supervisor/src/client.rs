@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cgroup::Base;
@@ -35,6 +35,8 @@ mod link;
 const START_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a shim may take to answer a request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a request is made of a shim that lives and hangs up.
+const ASK_AGAIN: usize = 20;
 /// How long one that is adopted is waited for before its last written state is taken instead.
 const ADOPT_PATIENCE: Duration = Duration::from_millis(400);
 /// How long beyond the grace time a shim may take to stop before it is killed, and its app with it.
@@ -294,21 +296,30 @@ impl ShimHandle {
 
     /// Asks over a connection of its own, so that the answer is not lost among the news.
     async fn ask(&self, request: &ShimRequest) -> Result<(), SupervisorError> {
-        let instance = self.instance();
-        match link::ask(&self.shared.folder, request, ANSWER_PATIENCE).await {
-            Ok(ShimReply::Status(_)) => Ok(()),
-            Ok(ShimReply::Refused { reason }) => Err(SupervisorError::Refused {
-                instance: instance.clone(),
-                reason,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(SupervisorError::Silent {
-                instance: instance.clone(),
-                millis: u64::try_from(ANSWER_PATIENCE.as_millis()).unwrap_or(u64::MAX),
-            }),
-            Err(_) => Err(SupervisorError::Gone {
-                instance: instance.clone(),
-            }),
+        let instance = || self.instance().clone();
+        for _ in 0..ASK_AGAIN {
+            match link::ask(&self.shared.folder, request, ANSWER_PATIENCE).await {
+                Ok(ShimReply::Status(_)) => return Ok(()),
+                Ok(ShimReply::Refused { reason }) => {
+                    return Err(SupervisorError::Refused {
+                        instance: instance(),
+                        reason,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(SupervisorError::Silent {
+                        instance: instance(),
+                        millis: u64::try_from(ANSWER_PATIENCE.as_millis()).unwrap_or(u64::MAX),
+                    });
+                }
+                Err(_) if !self.shared.folder.has_shim() => break,
+                // It lives and hung up, or is about to be gone: a moment tells.
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
         }
+        Err(SupervisorError::Gone {
+            instance: instance(),
+        })
     }
 
     async fn ends_within(&self, limit: Duration) -> Option<ShimView> {

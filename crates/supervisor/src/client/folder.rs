@@ -1,14 +1,18 @@
 //! An instance's folder as control sees it.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use launchway_model::InstanceId;
 use launchway_model::shim::{SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, ShimStatus};
 use rustix::fs::FlockOperation;
 use rustix::process::Signal;
+use tokio::net::UnixStream;
 
 use super::folder_error;
 use crate::SupervisorError;
@@ -111,18 +115,25 @@ impl InstanceFolder {
         })
     }
 
-    /// Connects to the shim's socket, however long the folder's path is.
-    pub(super) async fn connect(&self) -> std::io::Result<tokio::net::UnixStream> {
+    /// Connects to the shim's socket, however long the folder's path is. Does not wait for an answer, but waits while more
+    /// callers stand in line than the system allows: the caller sets a limit.
+    pub(super) async fn connect(&self) -> io::Result<UnixStream> {
         let folder = File::open(&self.path)?;
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&folder);
-        let path = format!("/proc/self/fd/{descriptor}/{SOCKET_FILE}");
-        tokio::net::UnixStream::connect(path).await
+        let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", folder.as_raw_fd());
+        loop {
+            match UnixStream::connect(&path).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Signals the shim, provided that this process is the one of this folder.
     pub(super) fn signal_shim(&self, pid: u32, signal: Signal) {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let folder = std::os::unix::ffi::OsStrExt::as_bytes(self.path.as_os_str());
+        let folder = self.path.as_os_str().as_bytes();
         if command.split(|&byte| byte == 0).any(|word| word == folder) {
             crate::shim::tree::send(pid, signal);
         }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::folder::InstanceFolder;
-use super::{Shared, ShimHandle, ShimLink, ShimView, leftovers};
+use super::{ANSWER_PATIENCE, Shared, ShimHandle, ShimLink, ShimView, leftovers};
 use crate::SupervisorError;
 
 /// The pause between two looks at a shim that has closed its connection and is about to be gone.
@@ -35,7 +35,10 @@ pub(super) async fn connect(
     let gone = || SupervisorError::Gone {
         instance: spec.instance.clone(),
     };
-    let mut stream = open(&folder).await.map_err(|_| gone())?;
+    let mut stream = match timeout(ANSWER_PATIENCE, open(&folder)).await {
+        Ok(Ok(stream)) => stream,
+        _ => return Err(gone()),
+    };
     let status = match timeout(patience, next_reply(&mut stream)).await {
         Ok(Ok(ShimReply::Status(status))) => status,
         Ok(_) => return Err(gone()),

@@ -196,9 +196,15 @@ impl Supervision {
                 tv_nsec: left.subsec_nanos().into(),
             }
         });
+        // While there is no place for another client, it waits in line.
+        let calls = if self.clients.len() < MOST_CLIENTS {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
         let mut fds = vec![
             PollFd::new(&self.watched.signals, PollFlags::IN),
-            PollFd::new(&self.watched.listener, PollFlags::IN),
+            PollFd::new(&self.watched.listener, calls),
         ];
         if let Some(run) = &self.run {
             for stream in [&run.setup, &run.out, &run.err] {
@@ -513,12 +519,11 @@ impl Supervision {
     // Clients.
 
     fn accept_clients(&mut self) {
-        while let Ok((stream, _)) = self.watched.listener.accept() {
-            if self.clients.len() < MOST_CLIENTS
-                && let Ok(client) = Connection::new(stream)
-            {
-                self.clients.push(client);
-            }
+        while self.clients.len() < MOST_CLIENTS
+            && let Ok((stream, _)) = self.watched.listener.accept()
+        {
+            // One that cannot be made non-blocking is let go of.
+            self.clients.extend(Connection::new(stream));
         }
         // Their first request is mostly there already.
         self.serve_clients();

@@ -74,28 +74,56 @@ async fn control_hears_of_a_killed_shim_once_nothing_is_left() {
 
 #[tokio::test]
 async fn a_guard_and_a_shim_that_are_killed_together_leave_nothing() {
+    for (number, host) in [Host::Guarded, Host::Locked].into_iter().enumerate() {
+        if !Host::all().contains(&host) {
+            return;
+        }
+        let word = format!("53000{number}");
+        let site = Installation::on(host);
+        let handle = site.start(&scattered(&word)).await;
+        all_scattered(&word).await;
+        let shim = handle.status().shim_pid;
+        let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
+        let guard = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))
+            .unwrap();
+        let guard: u32 = guard.trim().parse().unwrap();
+        assert_ne!(guard, 1, "no guard");
+        // Halted first, so that neither sees the other's end.
+        signal(guard, Signal::STOP);
+        signal(shim, Signal::STOP);
+        signal(guard, Signal::KILL);
+        signal(shim, Signal::KILL);
+        died(&handle).await;
+        assert_eq!(processes_with(&word), [0; 0], "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_shim_whose_guard_is_killed_goes_on() {
     if !Host::all().contains(&Host::Guarded) {
         return;
     }
-    let word = "530000";
     let site = Installation::on(Host::Guarded);
-    let handle = site.start(&scattered(word)).await;
-    line(handle.spec(), "scattered").await;
-    all_scattered(word).await;
+    let handle = site.start("sleep 4000017").await;
+    let pid = running(&handle).await;
     let shim = handle.status().shim_pid;
     let status = std::fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
     let guard = status
         .lines()
         .find_map(|line| line.strip_prefix("PPid:"))
         .unwrap();
-    let guard: u32 = guard.trim().parse().unwrap();
-    assert_ne!(guard, 1, "no guard");
-    signal(guard, Signal::STOP);
-    signal(shim, Signal::STOP);
-    signal(guard, Signal::KILL);
-    signal(shim, Signal::KILL);
-    died(&handle).await;
-    assert_eq!(processes_with(word), [0; 0]);
+    signal(guard.trim().parse().unwrap(), Signal::KILL);
+    until("the shim's word about it", || {
+        log_lines(handle.spec())
+            .iter()
+            .any(|(_, text)| text.contains("guard"))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(running(&handle).await, pid);
+    handle.stop(None).await.unwrap();
 }
 
 #[tokio::test]

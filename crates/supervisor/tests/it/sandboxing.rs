@@ -17,7 +17,7 @@ fn hosts() -> Vec<Host> {
         return Vec::new();
     }
     let mut hosts = Host::all();
-    hosts.retain(|host| *host != Host::Guarded);
+    hosts.retain(|host| matches!(host, Host::Plain | Host::Nobody));
     hosts
 }
 

@@ -26,14 +26,24 @@ pub(crate) enum Host {
     Plain,
     /// As root without CAP_SYS_ADMIN: no namespaces, so that a guard does the work.
     Guarded,
+    /// As root without any capability.
+    Powerless,
     /// As the user `nobody`, from tests that run as root.
     Nobody,
+    /// As `nobody`, where no user namespace can be had.
+    Locked,
 }
 
 impl Host {
     pub(crate) fn all() -> Vec<Self> {
         if rustix::process::geteuid().is_root() {
-            vec![Self::Plain, Self::Guarded, Self::Nobody]
+            vec![
+                Self::Plain,
+                Self::Guarded,
+                Self::Powerless,
+                Self::Nobody,
+                Self::Locked,
+            ]
         } else {
             println!("skipped: other kinds of host, which only root can make");
             vec![Self::Plain]
@@ -77,11 +87,26 @@ impl Installation {
                 folder.path(),
                 "exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin",
             ),
+            Host::Powerless => wrapper(
+                folder.path(),
+                "exec setpriv --bounding-set -all --inh-caps -all",
+            ),
             Host::Nobody => wrapper(
                 folder.path(),
                 "chown -R 65534:65534 \"$2\"; \
                  exec setpriv --reuid 65534 --regid 65534 --clear-groups",
             ),
+            Host::Locked => {
+                let script = folder.path().join("locked.py");
+                fs::write(&script, LOCKED).unwrap();
+                wrapper(
+                    folder.path(),
+                    &format!(
+                        "chown -R 65534:65534 \"$2\"; exec /usr/bin/python3 {}",
+                        script.display()
+                    ),
+                )
+            }
         };
         Self {
             supervisor: Supervisor::new(binary, home.clone()),
@@ -161,6 +186,31 @@ impl Drop for Installation {
         }
     }
 }
+
+/// Runs a program as `nobody` in a user namespace that allows no further ones: all users are mapped to themselves (which a
+/// helper outside must do), the limit is set to none, and privileges are given up.
+const LOCKED: &str = r#"
+import ctypes, os, sys
+(told, tell), (done, end) = os.pipe(), os.pipe()
+owner = os.getpid()
+if os.fork() == 0:
+    os.read(told, 1)
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{owner}/{name}", "w") as map:
+            map.write("0 0 70000")
+    os.write(end, b"x")
+    os._exit(0)
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+os.write(tell, b"x")
+os.read(done, 1)
+os.wait()
+with open("/proc/sys/user/max_user_namespaces", "w") as limit:
+    limit.write("0")
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
 
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
