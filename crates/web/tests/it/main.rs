@@ -1,0 +1,9 @@
+//! The edge over real connections: a real control with its store, real git, a runner of the tests' own that takes
+//! repositories as static files (`examples/runner.rs`), and a stand-in for the proxy.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod interface;
+mod pages;
+mod pushing;
+mod world;
