@@ -58,6 +58,15 @@ impl Balanced {
         }
     }
 
+    /// The target with this mark, if it is up.
+    pub(crate) fn marked(&self, mark: u64, tried: &[Arc<Target>]) -> Option<&Arc<Target>> {
+        self.targets.iter().find(|target| {
+            target.mark() == mark
+                && !target.is_down()
+                && !tried.iter().any(|tried| Arc::ptr_eq(tried, target))
+        })
+    }
+
     /// Any target at all, the least suspect first: what is left to try when none is up.
     pub(crate) fn last_resort(&self, chance: &Chance) -> Option<&Arc<Target>> {
         match self.targets.len() {

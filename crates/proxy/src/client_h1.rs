@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::client_h2;
 use crate::dispatch::{Action, Meta, Peer, dispatch};
+use crate::dress::Dress;
 use crate::exchange::{
     self, AnswerSink, ClientGone, Failed, Finished, Outgoing, Piece, Source, SourceError,
 };
@@ -23,7 +24,7 @@ use crate::h1::{Length, Refusal, Version};
 use crate::options::Limits;
 use crate::page::{Page, Wants};
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
-use crate::target::OnTarget;
+use crate::target::{OnTarget, Target};
 use crate::tunnel;
 use crate::worker::{Scratch, Worker};
 
@@ -224,8 +225,9 @@ async fn one_request(
         },
         http10: head.version == Version::Http10,
         begun: false,
+        dress: Dress::new(action.entry(), meta.secure, meta.mark),
     };
-    let mut source = ClientBody::new(limits, &mut read, down, head.body);
+    let mut source = ClientBody::new(limits, &mut read, down, head.body, meta.body_bytes);
     let (entry, page) = match action {
         Action::Forward(entry) => {
             let mut measured = entry.meter.begin(worker.index());
@@ -252,6 +254,7 @@ async fn one_request(
                 version: head.version,
                 host: &meta.host,
                 path: &meta.path,
+                mark: meta.mark,
             };
             let (status, ended) = exchange::forward(
                 worker,
@@ -478,6 +481,7 @@ async fn refuse(
         },
         http10: false,
         begun: false,
+        dress: Dress::default(),
     };
     let page = Page::trouble(refusal.status, refusal.reason);
     match page
@@ -516,6 +520,8 @@ async fn linger(stream: &mut Stream, room: &mut Scratch, deadline: &mut Deadline
 /// The body of a request of HTTP/1.
 struct ClientBody<'a, 's> {
     limits: &'a Limits,
+    /// The most bytes that it may have.
+    most: u64,
     read: &'a mut ReadHalf<'s>,
     buffer: &'a mut Buffer,
     decoder: Decoder,
@@ -533,9 +539,11 @@ impl<'a, 's> ClientBody<'a, 's> {
         read: &'a mut ReadHalf<'s>,
         buffer: &'a mut Buffer,
         length: Length,
+        most: u64,
     ) -> Self {
         Self {
             limits,
+            most,
             read,
             buffer,
             decoder: Decoder::new(length),
@@ -565,7 +573,7 @@ impl Source for ClientBody<'_, '_> {
             .map_err(|bad| SourceError::Bad(bad.0))?;
         self.buffer.consume(step.skip);
         self.payload += step.payload as u64;
-        if self.payload > self.limits.body_bytes {
+        if self.payload > self.most {
             return Err(SourceError::TooLarge);
         }
         match (step.payload, step.end) {
@@ -630,14 +638,27 @@ struct ClientSink<'a, 's> {
     framing: Framing,
     http10: bool,
     begun: bool,
+    dress: Dress,
 }
 
 impl AnswerSink for ClientSink<'_, '_> {
+    fn chosen(&mut self, target: &Target) {
+        self.dress.chosen(target);
+    }
+
     fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool) {
         debug_assert!(!self.begun, "a request has one answer");
         self.begun = true;
         self.framing = response::framing(head, self.http10, self.framing.keep_alive && whole);
-        response::write(self.out, head, self.framing, self.http10);
+        let dress = &self.dress;
+        response::write_edited(
+            self.out,
+            head,
+            self.framing,
+            self.http10,
+            |name| dress.keeps(name),
+            |out| dress.write(out),
+        );
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) {

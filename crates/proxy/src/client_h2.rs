@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::client_h1::{Kept, gather, refused_body};
 use crate::dispatch::{Action, Meta, Peer, dispatch};
+use crate::dress::Dress;
 use crate::exchange::{self, AnswerSink, ClientGone, Failed, Outgoing, Piece, Source, SourceError};
 use crate::files;
 use crate::h1::body::may_trail;
@@ -34,6 +35,7 @@ use crate::h1::{Field, Length, Version, decimal};
 use crate::options::Limits;
 use crate::page::{Page, Wants};
 use crate::stream::{Deadline, SMALL};
+use crate::target::Target;
 use crate::worker::{Scratch, Worker};
 
 const STREAMS: u32 = 128;
@@ -97,6 +99,7 @@ async fn respond(
         pending: Vec::new(),
         limits: worker.limits().clone(),
         length: Length::None,
+        dress: Dress::default(),
     };
     let tracker = worker.tasks.clone();
     let task = tracker.spawn(async move {
@@ -153,8 +156,10 @@ async fn one_request(
     };
     // The header map is not needed any more and may be large.
     drop(parts);
+    sink.dress = Dress::new(action.entry(), meta.secure, meta.mark);
     let mut source = StreamBody {
         limits,
+        most: meta.body_bytes,
         body,
         held: Bytes::new(),
         lent: 0,
@@ -178,6 +183,7 @@ async fn one_request(
                         version: head.version,
                         host: &meta.host,
                         path: &meta.path,
+                        mark: meta.mark,
                     };
                     let (status, ended) = exchange::forward(
                         worker,
@@ -326,6 +332,7 @@ fn take_head(
 /// The body of a request of HTTP/2. Its window reopens as its frames are dropped, which is the backpressure.
 struct StreamBody<'a> {
     limits: &'a Limits,
+    most: u64,
     body: Incoming,
     held: Bytes,
     lent: usize,
@@ -362,7 +369,7 @@ impl Source for StreamBody<'_> {
         match frame.into_data() {
             Ok(data) => {
                 self.received += data.len() as u64;
-                if self.received > self.limits.body_bytes {
+                if self.received > self.most {
                     return Err(SourceError::TooLarge);
                 }
                 self.held = data;
@@ -402,6 +409,7 @@ struct StreamSink {
     pending: Vec<u8>,
     limits: Limits,
     length: Length,
+    dress: Dress,
 }
 
 impl StreamSink {
@@ -426,6 +434,10 @@ fn broken() -> io::Error {
 }
 
 impl AnswerSink for StreamSink {
+    fn chosen(&mut self, target: &Target) {
+        self.dress.chosen(target);
+    }
+
     fn begin(&mut self, head: &ResponseHead<'_, '_>, _whole: bool) {
         let mut response = Response::new(());
         // The parser allows 100 to 999 alone.
@@ -434,13 +446,24 @@ impl AnswerSink for StreamSink {
         let headers = response.headers_mut();
         headers.reserve(head.fields.len() + 1);
         for field in head.fields {
-            if head.is_of_this_hop(field) || field.name.eq_ignore_ascii_case("trailer") {
+            if head.is_of_this_hop(field)
+                || field.name.eq_ignore_ascii_case("trailer")
+                || !self.dress.keeps(field.name)
+            {
                 continue;
             }
             // What HTTP/1.1 lets through and HTTP/2 does not is left out.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(field.name.as_bytes()),
                 HeaderValue::from_bytes(field.value),
+            ) {
+                headers.append(name, value);
+            }
+        }
+        for (name, value) in self.dress.added() {
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value),
             ) {
                 headers.append(name, value);
             }

@@ -9,13 +9,16 @@ use crate::files::FileRequest;
 use crate::h1::request::RequestHead;
 use crate::h1::{Length, elements, named, push_decimal, push_field};
 use crate::page::{Page, Wants};
+use crate::rules::{self, Asked, Judge};
 use crate::table::{Entry, Ready};
 use crate::worker::Worker;
 
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// Its address as text.
+    /// Its address.
+    address: IpAddr,
+    /// The same as text.
     pub(crate) text: String,
     /// Whether it came over TLS.
     pub(crate) tls: bool,
@@ -27,6 +30,7 @@ impl Peer {
     pub(crate) fn new(worker: &Worker, address: IpAddr, tls: bool) -> Self {
         let address = address.to_canonical();
         Self {
+            address,
             text: address.to_string(),
             tls,
             trusted: worker.trusts(address),
@@ -44,6 +48,12 @@ pub(crate) struct Meta {
     pub(crate) to_head: bool,
     pub(crate) idempotent: bool,
     pub(crate) upgrade: bool,
+    /// Whether the client speaks TLS, to us or to a trusted proxy.
+    pub(crate) secure: bool,
+    /// The instance that its cookie asks for.
+    pub(crate) mark: Option<u64>,
+    /// The largest body that it may have.
+    pub(crate) body_bytes: u64,
     pub(crate) wants: Wants,
     pub(crate) request_id: String,
 }
@@ -57,6 +67,16 @@ pub(crate) enum Action {
     File(Arc<Entry>, Box<FileRequest>),
     /// The proxy answers it by itself, on behalf of a route or of none.
     Page(Option<Arc<Entry>>, Page),
+}
+
+impl Action {
+    /// The route, where there is one.
+    pub(crate) fn entry(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Self::Forward(entry) | Self::File(entry, _) => Some(entry),
+            Self::Page(entry, _) => entry.as_ref(),
+        }
+    }
 }
 
 /// Looks the route up; where an app answers, writes the head for it into `out`.
@@ -82,6 +102,18 @@ pub(crate) fn dispatch(
         worker.shared().unrouted.fetch_add(1, Ordering::Relaxed);
         return Action::Page(None, Page::unknown_host(&meta.host, &meta.path));
     };
+    meta.body_bytes = worker.limits().body_bytes;
+    meta.mark = None;
+    meta.secure = peer.tls
+        || (peer.trusted
+            && head.fields.iter().any(|field| {
+                named(field, "x-forwarded-proto") && field.value.eq_ignore_ascii_case(b"https")
+            }));
+    if let Some(judge) = &entry.judge
+        && let Some(page) = judged(worker, peer, head, meta, judge)
+    {
+        return Action::Page(Some(entry), page);
+    }
     match &entry.backend {
         Ready::Instances(_) => {
             write_head(out, peer, head, meta, &entry);
@@ -96,6 +128,38 @@ pub(crate) fn dispatch(
             Action::Page(Some(entry), page)
         }
     }
+}
+
+/// Applies a route's rules; the page for a request that goes no further.
+fn judged(
+    worker: &Worker,
+    peer: &Peer,
+    head: &RequestHead<'_, '_>,
+    meta: &mut Meta,
+    judge: &Judge,
+) -> Option<Page> {
+    let asked = Asked {
+        client: rules::client_address(peer.address, &worker.shared().trusted, head),
+        secure: meta.secure,
+        host: &meta.host,
+        path: &meta.path,
+        https_port: worker.shared().https_port,
+    };
+    if let Some(page) = judge.refuse(asked, head) {
+        return Some(page);
+    }
+    if let Some(most) = judge.body_bytes {
+        meta.body_bytes = meta.body_bytes.min(most);
+        if matches!(head.body, Length::Fixed(length) if length > most) {
+            return Some(Page::trouble(413, "the request's body is too large"));
+        }
+    }
+    if let Some(name) = &judge.sticky_cookie {
+        meta.mark = rules::cookie(head, name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .and_then(|value| u64::from_str_radix(value, 16).ok());
+    }
+    None
 }
 
 /// The host of `host[:port]`, brackets of an IPv6 literal included.
@@ -154,10 +218,12 @@ fn write_head(
     }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    let edits = entry.judge.as_ref().map(|judge| &judge.request);
     // An app of HTTP/1.1 must be told a host; a client of HTTP/1.0 may have given none.
     push_field(out, b"host", head.authority.as_bytes());
     for field in head.fields {
-        if !is_taken_off(field.name, peer.trusted) && !head.is_listed(field.name) {
+        let edited = edits.is_some_and(|edits| edits.take_off(field.name));
+        if !edited && !is_taken_off(field.name, peer.trusted) && !head.is_listed(field.name) {
             push_field(out, field.name.as_bytes(), field.value);
         }
     }
@@ -182,6 +248,9 @@ fn write_head(
         push_field(out, b"upgrade", offer);
     }
     write_forwarded(out, peer, head, meta, &entry.prefix[..strip]);
+    if let Some(edits) = edits {
+        edits.write(out);
+    }
     out.extend_from_slice(b"\r\n");
 }
 

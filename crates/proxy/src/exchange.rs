@@ -53,6 +53,8 @@ pub(crate) struct Outgoing<'r> {
     pub(crate) expects_continue: bool,
     /// The client's version, which decides about interim answers.
     pub(crate) version: Version,
+    /// The instance that a sticky cookie asks for.
+    pub(crate) mark: Option<u64>,
     /// For finding the route again while no instance is up.
     pub(crate) host: &'r str,
     /// The path without query, likewise.
@@ -97,6 +99,8 @@ pub(crate) enum SourceError {
 
 /// An answer on its way out.
 pub(crate) trait AnswerSink: Send {
+    /// Takes note of the instance that is asked; the last one answers.
+    fn chosen(&mut self, target: &Target);
     /// Takes the head; nothing need leave before [`AnswerSink::flush`]. `whole` says that the request was read to its end, so that
     /// the connection can take another one.
     fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool);
@@ -175,7 +179,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
     let mut tried: Vec<Arc<Target>> = Vec::new();
     let mut reuse = Some(reuse);
     loop {
-        let lease = lease::acquire(worker, entry, request.host, request.path, &tried, reuse);
+        let lease = lease::acquire(worker, entry, request, &tried, reuse);
         let Lease {
             mut stream,
             guard,
@@ -187,6 +191,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
             }
         };
         let target = Arc::clone(guard.target());
+        sink.chosen(&target);
         room.buffer.reset();
         deadline.set(Instant::now() + limits.answer_timeout);
         let mut told = Told::default();

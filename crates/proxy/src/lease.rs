@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use launchway_model::instance::TargetAddress;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::exchange::Outgoing;
 use crate::stream::Stream;
 use crate::table::{Entry, Ready};
 use crate::target::{OnTarget, Target};
@@ -46,8 +47,7 @@ pub(crate) struct Unreachable {
 pub(crate) async fn acquire(
     worker: &Worker,
     entry: &Arc<Entry>,
-    host: &str,
-    path: &str,
+    request: &Outgoing<'_>,
     tried: &[Arc<Target>],
     reuse: Option<Reuse>,
 ) -> Result<Lease, Unreachable> {
@@ -64,13 +64,16 @@ pub(crate) async fn acquire(
             });
         };
         let picked = match desperate {
-            false => balanced.pick(worker.chance(), tried),
+            false => request
+                .mark
+                .and_then(|mark| balanced.marked(mark, tried))
+                .or_else(|| balanced.pick(worker.chance(), tried)),
             true => balanced.last_resort(worker.chance()),
         };
         if let Some(target) = picked.map(Arc::clone) {
             let Some(guard) = target.begin() else {
                 // The table changed between the look-up and here.
-                match worker.find(host, path) {
+                match worker.find(request.host, request.path) {
                     Some(newer) => entry = newer,
                     None => return Err(gone()),
                 }
@@ -120,7 +123,7 @@ pub(crate) async fn acquire(
         worker.table_changed_or(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         desperate = true;
-        match worker.find(host, path) {
+        match worker.find(request.host, request.path) {
             Some(newer) => entry = newer,
             None => return Err(gone()),
         }

@@ -165,6 +165,7 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         options.limits,
         options.trusted,
         addresses(&http),
+        https.first().map(|group| group.address().port()),
         workers,
         first,
     ));

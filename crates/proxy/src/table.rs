@@ -14,6 +14,7 @@ use launchway_model::route::{Backend, Route, RouteTable};
 
 use crate::balance::Balanced;
 use crate::meter::RouteMeter;
+use crate::rules::Judge;
 use crate::target::Target;
 
 /// All routes at one moment, ready for lookups.
@@ -34,6 +35,7 @@ pub(crate) struct Entry {
     /// The prefix without its last slash.
     pub(crate) prefix: String,
     pub(crate) strip_prefix: bool,
+    pub(crate) judge: Option<Box<Judge>>,
 }
 
 /// A backend, ready to serve.
@@ -138,6 +140,7 @@ impl Registry {
                 backend: self.backend(&route.backend),
                 prefix: prefix.to_owned(),
                 strip_prefix: route.strip_prefix,
+                judge: Judge::new(&route.rules).expect("`check` has passed the rules"),
             });
             for host in &route.hosts {
                 let prefixes = if host == "*" {
@@ -258,6 +261,7 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), String> {
             }
         }
         check_backend(route, &mut addresses).map_err(|why| format!("route `{name}`: {why}"))?;
+        Judge::new(&route.rules).map_err(|why| format!("route `{name}`: {why}"))?;
     }
     Ok(())
 }

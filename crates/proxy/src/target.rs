@@ -14,6 +14,8 @@ use crate::stream::Stream;
 /// One instance, kept from table to table while any names it or a request is in flight on it.
 pub(crate) struct Target {
     instance: InstanceId,
+    /// What a sticky cookie says for the instance.
+    mark: u64,
     address: TargetAddress,
     in_flight: AtomicU64,
     retired: AtomicBool,
@@ -36,6 +38,7 @@ struct Idle {
 impl Target {
     pub(crate) fn new(instance: InstanceId, address: TargetAddress, workers: usize) -> Self {
         Self {
+            mark: mark_of(&instance),
             instance,
             address,
             in_flight: AtomicU64::new(0),
@@ -52,6 +55,10 @@ impl Target {
 
     pub(crate) fn instance(&self) -> &InstanceId {
         &self.instance
+    }
+
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
     }
 
     pub(crate) fn address(&self) -> &TargetAddress {
@@ -178,6 +185,14 @@ impl Target {
     fn millis(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// FNV-1a of the instance's id: the same in every process, and it gives no id away.
+fn mark_of(instance: &InstanceId) -> u64 {
+    let text = instance.to_string();
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |mark, byte| {
+        (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl fmt::Debug for Target {

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) trusted: Vec<Cidr>,
     pub(crate) listen: Vec<SocketAddr>,
+    /// The port of HTTPS, where it is not 443.
+    pub(crate) https_port: Option<u16>,
     pub(crate) connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused_connections: AtomicU64,
@@ -46,6 +48,7 @@ impl Shared {
         limits: Limits,
         trusted: Vec<Cidr>,
         listen: Vec<SocketAddr>,
+        https_port: Option<u16>,
         workers: usize,
         first: Option<RouteTable>,
     ) -> Self {
@@ -60,6 +63,7 @@ impl Shared {
             limits,
             trusted,
             listen,
+            https_port: https_port.filter(|port| *port != 443),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             refused_connections: AtomicU64::new(0),

@@ -71,6 +71,7 @@ mod what_leaves {
             },
             prefix: prefix.to_owned(),
             strip_prefix: true,
+            judge: None,
         }
     }
 
@@ -127,7 +128,7 @@ mod what_leaves {
             let bytes = format!("{method} {target} HTTP/1.1\r\nhost: a\r\n{}\r\n", lines.concat());
             let mut room = field_room();
             let Ok(Some(head)) = parse(bytes.as_bytes(), &mut room, 8192) else { return Ok(()) };
-            let peer = Peer { text: "192.0.2.1".to_owned(), tls: false, trusted: false };
+            let peer = Peer { address: "192.0.2.1".parse().unwrap(), text: "192.0.2.1".to_owned(), tls: false, trusted: false };
             let meta = Meta { request_id: "id".to_owned(), ..Meta::default() };
             let mut out = Vec::new();
             write_head(&mut out, &peer, &head, &meta, &entry("/p"));

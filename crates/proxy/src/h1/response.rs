@@ -173,16 +173,29 @@ pub fn framing(head: &ResponseHead<'_, '_>, http10: bool, keep_alive: bool) -> F
 
 /// Writes a head for a client.
 pub fn write(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, framing: Framing, http10: bool) {
+    write_edited(out, head, framing, http10, |_| true, |_| {});
+}
+
+/// As [`write()`], with those of its end-to-end fields that `keep` keeps, and the field lines that `add` adds.
+pub fn write_edited(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_, '_>,
+    framing: Framing,
+    http10: bool,
+    keep: impl Fn(&str) -> bool,
+    add: impl FnOnce(&mut Vec<u8>),
+) {
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(out, u64::from(head.status));
     out.push(b' ');
     out.extend_from_slice(head.reason.as_bytes());
     out.extend_from_slice(b"\r\n");
     for field in head.fields {
-        if !head.is_of_this_hop(field) {
+        if !head.is_of_this_hop(field) && keep(field.name) {
             push_field(out, field.name.as_bytes(), field.value);
         }
     }
+    add(out);
     match (head.status, framing.body, head.content_length) {
         // An answer without content has no length to tell (RFC 9110, section 8.6).
         (100..200 | 204, ..) => {}

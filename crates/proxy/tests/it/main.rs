@@ -10,4 +10,5 @@ mod harness;
 mod hostile;
 mod http2;
 mod load;
+mod rules;
 mod trouble;

@@ -1,0 +1,179 @@
+//! A route's rules, end to end.
+
+use launchway_model::route::{Backend, FieldRule, Rate, Rules, User};
+
+use crate::harness::{App, Proxy, Then, respond, route, to_instances};
+
+fn ruled(rules: Rules) -> (App, Proxy) {
+    let app = App::start(|_, stream| {
+        respond(
+            stream,
+            "200 OK",
+            &[("server", "app/1.0"), ("x-keep", "yes")],
+            b"inside",
+        );
+        Then::Keep
+    });
+    let mut proxy = Proxy::start();
+    let mut route = to_instances("shop", &["*"], "/", &[(1, app.address)]);
+    route.rules = rules;
+    proxy.apply(vec![route]);
+    (app, proxy)
+}
+
+#[test]
+fn plain_http_is_redirected_and_certificates_can_be_fetched() {
+    let (app, proxy) = ruled(Rules {
+        https_only: true,
+        hsts_seconds: Some(100),
+        ..Rules::default()
+    });
+    let answer = proxy.get("/a?b=c");
+    assert_eq!(answer.status, 308);
+    assert_eq!(
+        answer.head.field("location"),
+        Some("https://shop.test/a?b=c")
+    );
+    assert_eq!(answer.head.field("strict-transport-security"), None);
+    assert_eq!(app.count(), 0);
+    assert_eq!(proxy.get("/.well-known/acme-challenge/x").status, 200);
+}
+
+#[test]
+fn fields_are_set_and_taken_off_both_ways() {
+    let rule = |name: &str, value: Option<&str>| FieldRule {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let (app, proxy) = ruled(Rules {
+        request_fields: vec![rule("X-Tier", Some("gold")), rule("Cookie", None)],
+        answer_fields: vec![rule("Server", None), rule("X-Frame-Options", Some("DENY"))],
+        ..Rules::default()
+    });
+    let answer = proxy
+        .client()
+        .ask("GET / HTTP/1.1\r\nhost: a\r\nx-tier: iron\r\ncookie: a=b\r\n\r\n");
+    assert_eq!(answer.head.field("server"), None);
+    assert_eq!(answer.head.field("x-frame-options"), Some("DENY"));
+    assert_eq!(answer.head.field("x-keep"), Some("yes"));
+    let seen = app.last();
+    assert_eq!(seen.field("cookie"), None);
+    let tiers: Vec<_> = seen
+        .fields
+        .iter()
+        .filter(|(name, _)| name == "x-tier")
+        .collect();
+    assert_eq!(tiers.len(), 1);
+    assert_eq!(tiers[0].1, "gold");
+}
+
+#[test]
+fn strangers_stay_outside() {
+    let (app, proxy) = ruled(Rules {
+        users: vec![User {
+            name: "anna".to_owned(),
+            // SHA-256 of `anna:secret`.
+            sha256: "8f7fa0cafc81d43376104eaf79e53c80d0d1ffe16849d4ebfa33c3bf50a8d5b9".to_owned(),
+        }],
+        ..Rules::default()
+    });
+    let answer = proxy.get("/");
+    assert_eq!(answer.status, 401);
+    assert!(
+        answer
+            .head
+            .field("www-authenticate")
+            .unwrap()
+            .starts_with("Basic ")
+    );
+    assert_eq!(app.count(), 0);
+    let answer = proxy
+        .client()
+        .ask("GET / HTTP/1.1\r\nhost: a\r\nauthorization: Basic YW5uYTpzZWNyZXQ=\r\n\r\n");
+    assert_eq!(answer.text(), "inside");
+    let (other, denied) = ruled(Rules {
+        deny: vec!["127.0.0.0/8".to_owned()],
+        ..Rules::default()
+    });
+    assert_eq!(denied.get("/").status, 403);
+    let (limited, rated) = ruled(Rules {
+        rate: Some(Rate {
+            per_second: 1,
+            burst: 2,
+        }),
+        body_bytes: Some(10),
+        ..Rules::default()
+    });
+    let mut client = rated.client();
+    let answer = client.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello");
+    assert_eq!(answer.status, 200);
+    let answer = rated
+        .client()
+        .ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\nhello world");
+    assert_eq!(answer.status, 413);
+    let statuses: Vec<u16> = (0..5).map(|_| rated.get("/").status).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(other.count(), 0);
+    assert!(limited.count() <= 5);
+}
+
+#[test]
+fn a_cookie_keeps_a_client_with_its_instance() {
+    let (one, two) = (App::named("one"), App::named("two"));
+    let mut proxy = Proxy::start();
+    let mut sticky = to_instances("shop", &["*"], "/", &[(1, one.address), (2, two.address)]);
+    sticky.rules.sticky_cookie = Some("lw".to_owned());
+    proxy.apply(vec![sticky.clone()]);
+    let first = proxy.get("/");
+    let cookie = first.head.field("set-cookie").unwrap();
+    assert!(
+        cookie.starts_with("lw=") && cookie.contains("HttpOnly"),
+        "{cookie}"
+    );
+    let pair = cookie.split(';').next().unwrap().to_owned();
+    let again = |proxy: &Proxy| {
+        proxy.client().ask(&format!(
+            "GET / HTTP/1.1\r\nhost: a\r\ncookie: x=y; {pair}; z=1\r\n\r\n"
+        ))
+    };
+    for _ in 0..20 {
+        let answer = again(&proxy);
+        assert_eq!(answer.text(), first.text());
+        assert_eq!(answer.head.field("set-cookie"), None);
+    }
+    // When its instance is gone, the client gets another and its cookie.
+    let left = match first.text().as_str() {
+        "one" => (2, two.address),
+        _ => (1, one.address),
+    };
+    let mut other = to_instances("shop", &["*"], "/", &[left]);
+    other.rules = sticky.rules;
+    proxy.apply(vec![other]);
+    let answer = again(&proxy);
+    assert_ne!(answer.text(), first.text());
+    assert!(answer.head.field("set-cookie").is_some());
+}
+
+#[test]
+fn a_table_with_wrong_rules_is_refused() {
+    let mut proxy = Proxy::start();
+    let mut wrong = route(
+        "shop",
+        &["*"],
+        "/",
+        Backend::Stopped {
+            reason: "x".to_owned(),
+        },
+    );
+    wrong.rules.allow = vec!["nowhere".to_owned()];
+    let reply = proxy.ask(&launchway_model::route::ProxyRequest::Apply {
+        table: launchway_model::route::RouteTable {
+            number: 1,
+            routes: vec![wrong],
+        },
+    });
+    assert!(
+        matches!(&reply, launchway_model::route::ProxyReply::Refused { reason } if reason.contains("nowhere")),
+        "{reply:?}"
+    );
+}
