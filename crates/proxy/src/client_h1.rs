@@ -2,29 +2,30 @@
 //!
 //! **Invariant:** an idle connection holds no buffer.
 
+mod body;
+mod sink;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use self::body::ClientBody;
+use self::sink::ClientSink;
 use crate::client_h2;
 use crate::dispatch::{Action, Meta, Peer, dispatch};
 use crate::dress::Dress;
-use crate::exchange::{
-    self, AnswerSink, ClientGone, Failed, Finished, Outgoing, Piece, Source, SourceError,
-};
+use crate::exchange::{self, ClientGone, Failed, Finished, Outgoing, Piece, Source, SourceError};
 use crate::files;
-use crate::h1::body::{self, Decoder};
 use crate::h1::request::{self, field_room};
-use crate::h1::response::{self, Framing, ResponseHead};
+use crate::h1::response::Framing;
 use crate::h1::{Length, Refusal, Version};
-use crate::options::Limits;
 use crate::page::{Page, Wants};
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
-use crate::target::{OnTarget, Target};
+use crate::target::OnTarget;
 use crate::tunnel;
 use crate::worker::{Scratch, Worker};
 
@@ -514,194 +515,5 @@ async fn linger(stream: &mut Stream, room: &mut Scratch, deadline: &mut Deadline
             Ok(1..) => room.down.reset(),
             _ => break,
         }
-    }
-}
-
-/// The body of a request of HTTP/1.
-struct ClientBody<'a, 's> {
-    limits: &'a Limits,
-    /// The most bytes that it may have.
-    most: u64,
-    read: &'a mut ReadHalf<'s>,
-    buffer: &'a mut Buffer,
-    decoder: Decoder,
-    /// Bytes of the buffer that the last [`Source::decode`] handed out.
-    lent: usize,
-    payload: u64,
-    /// Time spent waiting for the client, which alone counts for its rate.
-    waited: Duration,
-    deadline: Option<Deadline>,
-}
-
-impl<'a, 's> ClientBody<'a, 's> {
-    fn new(
-        limits: &'a Limits,
-        read: &'a mut ReadHalf<'s>,
-        buffer: &'a mut Buffer,
-        length: Length,
-        most: u64,
-    ) -> Self {
-        Self {
-            limits,
-            most,
-            read,
-            buffer,
-            decoder: Decoder::new(length),
-            lent: 0,
-            payload: 0,
-            waited: Duration::ZERO,
-            deadline: None,
-        }
-    }
-
-    fn is_too_slow(&self) -> bool {
-        let grace = self.limits.body_gap;
-        self.waited > grace
-            && self.payload < (self.waited - grace).as_secs() * self.limits.body_rate
-    }
-}
-
-impl Source for ClientBody<'_, '_> {
-    fn decode(&mut self) -> Result<Piece<'_>, SourceError> {
-        self.buffer.consume(std::mem::take(&mut self.lent));
-        if self.decoder.is_done() {
-            return Ok(Piece::End);
-        }
-        let step = self
-            .decoder
-            .step(self.buffer.filled())
-            .map_err(|bad| SourceError::Bad(bad.0))?;
-        self.buffer.consume(step.skip);
-        self.payload += step.payload as u64;
-        if self.payload > self.most {
-            return Err(SourceError::TooLarge);
-        }
-        match (step.payload, step.end) {
-            (0, true) => Ok(Piece::End),
-            (0, false) => Ok(Piece::Empty),
-            (payload, _) => {
-                self.lent = payload;
-                Ok(Piece::Data(&self.buffer.filled()[..payload]))
-            }
-        }
-    }
-
-    async fn fill(&mut self) -> Result<(), SourceError> {
-        self.buffer.consume(std::mem::take(&mut self.lent));
-        if self.decoder.known_left() > SMALL as u64 {
-            self.buffer.enlarge();
-        }
-        if !self.buffer.make_room(SMALL) {
-            return Err(SourceError::TooLarge);
-        }
-        let begun = Instant::now();
-        let until = begun + self.limits.body_gap;
-        let deadline = self.deadline.get_or_insert_with(|| Deadline::new(until));
-        deadline.set(until);
-        let filled = self.buffer.fill(self.read, deadline).await;
-        self.waited += begun.elapsed();
-        match filled {
-            Ok(0) => Err(SourceError::Gone),
-            Ok(_) if self.is_too_slow() => Err(SourceError::TimedOut),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(SourceError::TimedOut),
-            Err(_) => Err(SourceError::Gone),
-        }
-    }
-
-    fn trailers(&self) -> &[u8] {
-        self.decoder.trailers()
-    }
-
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Reads ahead into the room there is: the next request may be pipelined.
-        if !self.buffer.make_room(SMALL) {
-            return Poll::Pending;
-        }
-        match self.buffer.poll_fill(self.read, cx) {
-            Poll::Ready(Ok(1..)) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-/// Writes an answer to a client of HTTP/1.
-struct ClientSink<'a, 's> {
-    limits: &'a Limits,
-    write: &'a mut WriteHalf<'s>,
-    out: &'a mut Vec<u8>,
-    /// Before the head: whether the connection may be kept. Behind it: as it was written.
-    framing: Framing,
-    http10: bool,
-    begun: bool,
-    dress: Dress,
-}
-
-impl AnswerSink for ClientSink<'_, '_> {
-    fn chosen(&mut self, target: &Target) {
-        self.dress.chosen(target);
-    }
-
-    fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool) {
-        debug_assert!(!self.begun, "a request has one answer");
-        self.begun = true;
-        self.framing = response::framing(head, self.http10, self.framing.keep_alive && whole);
-        let dress = &self.dress;
-        response::write_edited(
-            self.out,
-            head,
-            self.framing,
-            self.http10,
-            |name| dress.keeps(name),
-            |out| dress.write(out),
-        );
-    }
-
-    fn interim(&mut self, head: &ResponseHead<'_, '_>) {
-        if !self.http10 {
-            let framing = Framing {
-                body: Length::None,
-                keep_alive: true,
-            };
-            response::write(self.out, head, framing, false);
-        }
-    }
-
-    async fn data(&mut self, payload: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
-        // A small first piece leaves in one write with the head; a large one is worth a write of its own, not a copy.
-        if payload.len() >= SMALL && self.framing.body != Length::Chunked {
-            self.flush(deadline).await?;
-            return self
-                .write
-                .write_all(payload, deadline, self.limits.write_timeout)
-                .await
-                .map_err(|_| ClientGone);
-        }
-        body::encode(self.out, self.framing.body, payload);
-        match self.out.len() >= 2 * SMALL {
-            true => self.flush(deadline).await,
-            false => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self, deadline: &mut Deadline) -> Result<(), ClientGone> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let written = self
-            .write
-            .write_all(self.out, deadline, self.limits.write_timeout)
-            .await;
-        self.out.clear();
-        written.map_err(|_| ClientGone)
-    }
-
-    async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
-        body::encode_end(self.out, self.framing.body, trailers);
-        self.flush(deadline).await
     }
 }

@@ -144,8 +144,7 @@ fn reached(front: &Front, bytes: &[u8], silence: Duration) -> Seen {
     stream.set_read_timeout(Some(silence)).unwrap();
     let mut answer = [0; 4096];
     while matches!(stream.read(&mut answer), Ok(1..)) {}
-    let seen = front.seen.lock().unwrap().clone();
-    seen
+    front.seen.lock().unwrap().clone()
 }
 
 #[test]
