@@ -131,8 +131,8 @@ pub fn scan(options: &Options) -> Result<Report, ScanError> {
     }
     let (rules, rule_notes) = rules(options)?;
     let inventory = Inventory::read(&options.paths, &options.walk)?;
-    let cache = options.cache.clone().unwrap_or_else(default_cache);
-    let mut database = Database::open(&options.database, &cache, now.as_second())?;
+    let cache = options.cache.clone().or_else(default_cache);
+    let mut database = Database::open(&options.database, cache.as_deref(), now.as_second());
     database.notes.extend(rule_notes);
     let project = options
         .project

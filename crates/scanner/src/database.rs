@@ -21,38 +21,27 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens what is at `path`. Indexes of raw records go to `cache`, or where that can't be written to a folder
-    /// that lives as long as this process's scan.
-    ///
-    /// # Errors
-    /// Where raw records are there and can't be made into an index at all.
-    pub fn open(path: &Path, cache: &Path, now: i64) -> Result<Self, ScanError> {
-        if path.join(CURRENT).exists() || path.join(PREVIOUS).exists() {
-            return Ok(match Index::open_folder(path) {
-                Ok((index, note)) => Self {
-                    index: Some(index),
-                    notes: note.into_iter().collect(),
-                },
-                Err(error) => Self::without(&error),
-            });
-        }
-        if path.is_file()
+    /// Opens what is at `path`. Indexes of raw records are kept in `cache`; without one, or where it can't be
+    /// written, they are built for this scan alone.
+    pub fn open(path: &Path, cache: Option<&Path>, now: i64) -> Self {
+        let opened = if path.join(CURRENT).exists() || path.join(PREVIOUS).exists() {
+            Index::open_folder(path).map(|(index, note)| Self {
+                index: Some(index),
+                notes: note.into_iter().collect(),
+            })
+        } else if path.is_file()
             && path
                 .extension()
                 .is_some_and(|extension| extension == "index")
         {
-            return Ok(match Index::open(path) {
-                Ok(index) => Self {
-                    index: Some(index),
-                    notes: Vec::new(),
-                },
-                Err(error) => Self::without(&error),
-            });
-        }
-        match Source::detect(path) {
-            Ok(source) => Self::from_records(&source, path, cache, now),
-            Err(error) => Ok(Self::without(&error)),
-        }
+            Index::open(path).map(|index| Self {
+                index: Some(index),
+                notes: Vec::new(),
+            })
+        } else {
+            Source::detect(path).and_then(|source| Self::from_records(&source, path, cache, now))
+        };
+        opened.unwrap_or_else(|error| Self::without(&error))
     }
 
     fn without(reason: &ScanError) -> Self {
@@ -65,62 +54,53 @@ impl Database {
     fn from_records(
         source: &Source,
         path: &Path,
-        cache: &Path,
+        cache: Option<&Path>,
         now: i64,
     ) -> Result<Self, ScanError> {
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let stamp = format!("{}\n{}", place.display(), source.stamp()?);
         let key = crc32fast::hash(place.to_string_lossy().as_bytes());
-        let folder = cache.join(format!("records-{key:08x}"));
-        let stamp_file = folder.join("source");
+        let folder = cache.map(|cache| cache.join(format!("records-{key:08x}")));
         // The stamp is written after the index, so an interrupted build is simply done again.
-        if fs::read_to_string(&stamp_file).is_ok_and(|kept| kept == stamp)
-            && let Ok((index, note)) = Index::open_folder(&folder)
-        {
+        let kept = folder.as_deref().filter(|folder| {
+            fs::read_to_string(folder.join(STAMP)).is_ok_and(|kept| kept == stamp)
+        });
+        if let Some((index, note)) = kept.and_then(|folder| Index::open_folder(folder).ok()) {
             return Ok(Self {
                 index: Some(index),
                 notes: note.into_iter().collect(),
             });
         }
         let (bytes, report) = build(std::slice::from_ref(source), now)?;
-        let notes = describe(&report);
+        let mut notes = describe(&report);
         if report.records == 0 {
             let reason = ScanError::NoDatabase {
                 path: path.to_owned(),
                 reason: "no OSV record was found there".to_owned(),
             };
-            return Ok(Self {
-                index: None,
-                notes: [vec![reason.to_string()], notes].concat(),
-            });
+            notes.insert(0, reason.to_string());
+            return Ok(Self { index: None, notes });
         }
-        let written = fs::create_dir_all(&folder)
-            .map_err(|error| ScanError::io("create", &folder, error))
-            .and_then(|()| publish(&folder, &bytes))
-            .and_then(|index| {
-                fs::write(&stamp_file, &stamp)
-                    .map(|()| index)
-                    .map_err(|error| ScanError::io("write", &stamp_file, error))
-            });
-        let index = match written {
-            Ok(path) => Index::open(&path)?,
-            // Nowhere to keep it: the mapping outlives its file's name.
-            Err(_) => {
-                let path = std::env::temp_dir().join(format!(
-                    "launchway-scan-{}-{key:08x}.index",
-                    std::process::id()
-                ));
-                fs::write(&path, &bytes).map_err(|error| ScanError::io("write", &path, error))?;
-                let index = Index::open(&path);
-                let _ = fs::remove_file(&path);
-                index?
-            }
+        let index = match folder.map(|folder| keep(&folder, &bytes, &stamp)) {
+            Some(Ok(path)) => Index::open(&path)?,
+            _ => Index::from_bytes(path, bytes)?,
         };
         Ok(Self {
             index: Some(index),
             notes,
         })
     }
+}
+
+/// The file beside a kept index that tells which state of which source it was built from.
+const STAMP: &str = "source";
+
+fn keep(folder: &Path, bytes: &[u8], stamp: &str) -> Result<PathBuf, ScanError> {
+    fs::create_dir_all(folder).map_err(|error| ScanError::io("create", folder, error))?;
+    let index = publish(folder, bytes)?;
+    let stamp_file = folder.join(STAMP);
+    fs::write(&stamp_file, stamp).map_err(|error| ScanError::io("write", &stamp_file, error))?;
+    Ok(index)
 }
 
 /// What a build met that a person should know.
@@ -142,12 +122,15 @@ pub(crate) fn describe(report: &BuildReport) -> Vec<String> {
     notes
 }
 
-/// Where indexes of raw records are kept when nobody says otherwise: `$XDG_CACHE_HOME/launchway`, or `~/.cache/launchway`.
-pub fn default_cache() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(home);
-    base.unwrap_or_else(std::env::temp_dir).join("launchway")
+/// Where indexes of raw records are kept when nobody says otherwise: `$XDG_CACHE_HOME/launchway`, or
+/// `~/.cache/launchway`. `None` for a user without a home: a shared folder could hold somebody else's index.
+pub fn default_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let base =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("launchway"))
 }

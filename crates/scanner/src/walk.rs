@@ -1,5 +1,5 @@
 //! Finds the files that name packages in a tree, quickly: git's ignore rules count, `.git`, `node_modules` and
-//! virtual environments are passed over unless asked for, links are not followed.
+//! virtual environments are passed over unless asked for, links to folders are not followed.
 //!
 //! One thread walks: a scan must not take the machine from the apps that it serves. Files are told by name alone
 //! and never opened here.
@@ -65,12 +65,13 @@ pub fn find(root: &Path, options: &WalkOptions) -> Walked {
         walked.seen += 1;
         match entry {
             Ok(entry) => {
-                if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+                let wanted =
+                    |kind: &Kind| installed || !matches!(kind, Kind::DistInfo | Kind::NodeModule);
+                let Some(kind) = Kind::of(entry.path()).filter(wanted) else {
                     continue;
-                }
-                if let Some(kind) = Kind::of(entry.path())
-                    .filter(|kind| installed || !matches!(kind, Kind::DistInfo | Kind::NodeModule))
-                {
+                };
+                let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+                if is_file || (entry.path_is_symlink() && leads_inside(root, entry.path())) {
                     walked.files.push((entry.into_path(), kind));
                 }
             }
@@ -83,6 +84,14 @@ pub fn find(root: &Path, options: &WalkOptions) -> Walked {
     walked.files.sort();
     drop_redundant(&mut walked.files);
     walked
+}
+
+/// Whether a link leads to a file of the same tree: only that one is the project's own.
+fn leads_inside(root: &Path, link: &Path) -> bool {
+    let (Ok(root), Ok(target)) = (root.canonicalize(), link.canonicalize()) else {
+        return false;
+    };
+    target.is_file() && target.starts_with(root)
 }
 
 /// Whether a folder holds installed packages: `node_modules`, or a Python environment by PEP 405's mark.

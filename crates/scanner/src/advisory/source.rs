@@ -17,7 +17,7 @@ use crate::error::ScanError;
 const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// The most bytes that one archive may unpack to.
-const MAX_TOTAL_BYTES: u64 = 16 << 30;
+const MAX_TOTAL_BYTES: u64 = 4 << 30;
 
 /// The most entries that an archive or folder may have.
 const MAX_ENTRIES: u64 = 4_000_000;

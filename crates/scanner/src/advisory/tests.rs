@@ -99,3 +99,23 @@ fn only_web_addresses_become_links() {
         None
     );
 }
+
+/// A record with everything in it, to be mutilated.
+const SEED: &str = r#"{"id": "A-1", "modified": "2024-01-01T00:00:00Z", "published": "2024-01-01T00:00:00Z", "withdrawn": null, "aliases": ["CVE-1"], "summary": "s", "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N"}], "references": [{"type": "WEB", "url": "https://x"}], "database_specific": {"severity": "LOW", "cwe_ids": ["CWE-1"]}, "affected": [{"package": {"ecosystem": "npm", "name": "x"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.0"}, {"last_affected": "2"}, {"limit": "3"}]}], "versions": ["1"]}]}"#;
+
+proptest::proptest! {
+    #[test]
+    fn no_mutilated_record_makes_a_reader_panic(cut in 0_usize..900, at in 0_usize..900, insert in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..4)) {
+        let mut bytes = SEED.as_bytes().to_vec();
+        let at = at.min(bytes.len());
+        bytes.splice(at..at, insert);
+        bytes.truncate(cut.max(20));
+        for format in [Format::Json, Format::Yaml] {
+            if let Ok(record) = Record::parse(&bytes, format) {
+                let mut builder = crate::index::builder::Builder::new();
+                builder.add(record);
+                builder.finish(0).unwrap();
+            }
+        }
+    }
+}

@@ -73,3 +73,10 @@ fn what_is_not_understood_is_an_error() {
         assert!(map(text).is_err(), "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_arguments_make_the_mapping_panic(text in "(--scan|--out|-f|--failOnCVSS|=|XML| |'|\"|\\\\|[a-z*/.]|\\PC){0,30}") {
+        let _ = map(&text);
+    }
+}

@@ -16,12 +16,29 @@ use crate::error::ScanError;
 /// An open index.
 pub struct Index {
     path: PathBuf,
-    map: Mmap,
+    map: Bytes,
     built_at: i64,
     ecosystems: Vec<EcosystemData>,
     records: Table,
     packages: Table,
     keys: (usize, usize),
+}
+
+/// An index's bytes: a mapped file, or memory where there is no place for a file.
+enum Bytes {
+    Mapped(Mmap),
+    Held(Vec<u8>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Held(bytes) => bytes,
+        }
+    }
 }
 
 /// Where a table of entries of one size stands.
@@ -123,6 +140,18 @@ impl Index {
     pub fn open(path: &Path) -> Result<Self, ScanError> {
         let file = File::open(path).map_err(|error| ScanError::io("open", path, error))?;
         let map = map_file(&file).map_err(|error| ScanError::io("map", path, error))?;
+        Self::read(path, Bytes::Mapped(map))
+    }
+
+    /// Takes an index that was built in memory; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn from_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, ScanError> {
+        Self::read(name, Bytes::Held(bytes))
+    }
+
+    fn read(path: &Path, map: Bytes) -> Result<Self, ScanError> {
         let bad = |reason: &str| ScanError::index(path, reason);
         let header = map
             .get(..HEADER_BYTES)

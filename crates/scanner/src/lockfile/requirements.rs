@@ -217,8 +217,9 @@ fn logical_lines(text: &str) -> Vec<(u32, String)> {
     let mut lines: Vec<(u32, String)> = Vec::new();
     let mut continues = false;
     for (number, line) in super::numbered(text) {
-        // A comment line inside a continued requirement ends nothing.
-        let (body, more) = match line.strip_suffix('\\') {
+        // As pip has it, a comment is never continued: its last backslash hides no requirement.
+        let is_comment = line.trim_start().starts_with('#');
+        let (body, more) = match line.strip_suffix('\\').filter(|_| !is_comment) {
             Some(body) => (body, true),
             None => (line, false),
         };
@@ -290,7 +291,7 @@ fn requirement(content: &str, line: u32, contents: &mut Contents) -> Result<(), 
     }
     // Per-requirement options follow after a blank.
     let body = content
-        .find(" --")
+        .find(" -")
         .map_or(content, |at| &content[..at])
         .trim();
     if let Some(wheel) = wheel(body) {

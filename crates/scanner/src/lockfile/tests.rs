@@ -102,6 +102,15 @@ fn requirements_are_read_with_all_that_pip_accepts() {
 }
 
 #[test]
+fn a_comment_hides_no_requirement() {
+    let text = "# note \\\nflask==2.2.2\na==1 \\\n  # why \\\nb==2 -C x=y\n";
+    assert_eq!(
+        read_text(Kind::Requirements, text),
+        ["flask 2.2.2 :2", "a 1 :3", "b 2 :5"]
+    );
+}
+
+#[test]
 fn wrong_requirement_lines_are_named_and_the_rest_is_read() {
     let contents = parse(
         Kind::Requirements,

@@ -454,3 +454,12 @@ fn the_checksum_is_that_of_its_standard() {
     assert_eq!(sum(&[0xff; 32]), 0x62a8_ab43);
     assert_eq!(sum(b"123456789"), 0xe306_9283);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_list_of_changes_makes_its_reader_panic(text in "(2024-01-01T00:00:00Z|,|PyPI/|A-1|\n|\\PC){0,30}") {
+        if let Ok(changes) = parse_changes(&text, "PyPI") {
+            proptest::prop_assert!(changes.iter().all(|(_, id)| is_id(id)));
+        }
+    }
+}

@@ -136,3 +136,24 @@ fn a_named_file_is_taken_as_it_is() {
         1
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn links_count_where_they_lead_into_the_tree() {
+    use std::os::unix::fs::symlink;
+    let outside = tree(&[("Cargo.lock", ""), ("deep/uv.lock", "")]);
+    let folder = tree(&[("locks/prod.txt", "")]);
+    symlink("locks/prod.txt", folder.path().join("requirements.txt")).unwrap();
+    symlink(
+        outside.path().join("Cargo.lock"),
+        folder.path().join("Cargo.lock"),
+    )
+    .unwrap();
+    symlink(outside.path().join("deep"), folder.path().join("deep")).unwrap();
+    symlink("nowhere", folder.path().join("poetry.lock")).unwrap();
+    symlink(".", folder.path().join("loop")).unwrap();
+    assert_eq!(
+        names(&folder, &WalkOptions::default()),
+        ["requirements.txt"]
+    );
+}

@@ -100,7 +100,9 @@ fn an_ecosystem_without_data_fails_closed() {
     );
     assert!(!outcome.stdout.contains("Nothing was found"));
     // No database at all is the same, not an empty one.
-    for database in ["missing", "empty"] {
+    fs::write(bench.path("cut.zip"), b"PK\x03\x04 and no more").unwrap();
+    fs::write(bench.path("junk.index"), "junk").unwrap();
+    for database in ["missing", "empty", "cut.zip", "junk.index"] {
         fs::create_dir_all(bench.path("empty")).unwrap();
         let outcome = run(&bench.options_for(&bench.path(database))).unwrap();
         assert_eq!(outcome.exit, ExitCode::NoData);

@@ -133,3 +133,20 @@ fn suppression_files_of_dependency_check_are_applied() {
     assert!(parse_suppressions("<other/>", "s.xml").is_err());
     assert!(parse_suppressions("<suppressions><suppress><cve regex=\"true\">x</cve><vulnerabilityName regex=\"true\">(</vulnerabilityName></suppress></suppressions>", "s.xml").is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_mutilated_decision_makes_a_reader_panic(cut in 0_usize..260, at in 0_usize..260, insert in "[\\[\\]<>&;=\"'#()\n a]{0,4}") {
+        let seeds = [
+            "[[ignore]]\nid = \"A\"\npackage = \"p\"\nreason = \"r\"\nexpires = 2025-01-01\n",
+            "<suppressions><suppress until=\"2025-01-01Z\"><notes>n</notes><packageUrl regex=\"true\">^a$</packageUrl><cvssBelow>5</cvssBelow><cve>A</cve></suppress></suppressions>",
+        ];
+        for seed in seeds {
+            let mut text = seed.to_owned();
+            text.insert_str(at.min(text.len()), &insert);
+            text.truncate(cut.max(10));
+            let _ = parse_ignore(&text, "x");
+            let _ = parse_suppressions(&text, "x");
+        }
+    }
+}
