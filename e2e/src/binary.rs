@@ -16,11 +16,17 @@ pub fn launchway() -> &'static Path {
         }
         let test = std::env::current_exe().expect("a process knows its own binary");
         // target/debug/deps/it-0123 lies beside target/debug/launchway.
-        let folder = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
+        let folder = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("a test lies in target/PROFILE/deps");
         let binary = folder.join("launchway");
         let built = std::fs::metadata(&binary).and_then(|file| file.modified());
         let Ok(built) = built else {
-            panic!("{} does not exist: run `cargo test --workspace`, or `cargo build` first", binary.display());
+            panic!(
+                "{} does not exist: run `cargo test --workspace`, or `cargo build` first",
+                binary.display()
+            );
         };
         let newest = newest_source(&root().join("crates"));
         assert!(
@@ -34,7 +40,10 @@ pub fn launchway() -> &'static Path {
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e lies in the repository's root").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("e2e lies in the repository's root")
+        .to_owned()
 }
 
 /// When the newest file below `src` of any crate was changed.
@@ -54,10 +63,10 @@ fn newest_source(crates: &Path) -> SystemTime {
                 if path.file_name().is_some_and(|name| name != "tests") {
                     folders.push(path);
                 }
-            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
-                if let Ok(changed) = entry.metadata().and_then(|file| file.modified()) {
-                    newest = newest.max(changed);
-                }
+            } else if path.file_name().is_some_and(|name| name != "tests.rs")
+                && let Ok(changed) = entry.metadata().and_then(|file| file.modified())
+            {
+                newest = newest.max(changed);
             }
         }
     }

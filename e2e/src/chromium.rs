@@ -29,9 +29,16 @@ pub struct Browser {
 
 /// The browser's binary, where one is installed.
 pub fn installed() -> Option<&'static str> {
-    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
-        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    })
+    ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| {
+            Command::new(name)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        })
 }
 
 impl Browser {
@@ -40,8 +47,13 @@ impl Browser {
     /// # Panics
     /// No browser is installed, or it does not start.
     pub fn start(width: u32, height: u32) -> Self {
-        let binary = installed().expect("a test of pages needs Chromium: `apt-get install chromium` (`make test` installs it)");
-        let profile = tempfile::Builder::new().prefix("launchway-browser-").tempdir().expect("a temporary folder");
+        let binary = installed().expect(
+            "a test of pages needs Chromium: `apt-get install chromium` (`make test` installs it)",
+        );
+        let profile = tempfile::Builder::new()
+            .prefix("launchway-browser-")
+            .tempdir()
+            .expect("a temporary folder");
         // The shell moves the two pipes to where the browser expects them.
         let script = format!(
             "exec {binary} --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
@@ -59,13 +71,24 @@ impl Browser {
             .expect("a shell");
         let to = process.stdin.take().expect("a pipe was asked for");
         let from = read_messages(process.stdout.take().expect("a pipe was asked for"));
-        let mut browser = Self { process, to, from, events: Vec::new(), session: String::new(), last: 0, _profile: profile };
+        let mut browser = Self {
+            process,
+            to,
+            from,
+            events: Vec::new(),
+            session: String::new(),
+            last: 0,
+            _profile: profile,
+        };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = browser.call(
             "Target.attachToTarget",
             &json!({ "targetId": target["targetId"], "flatten": true }),
         );
-        browser.session = attached["sessionId"].as_str().expect("a session has an id").to_owned();
+        browser.session = attached["sessionId"]
+            .as_str()
+            .expect("a session has an id")
+            .to_owned();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -88,9 +111,16 @@ impl Browser {
         self.to.write_all(&bytes).expect("the browser reads");
         self.to.flush().expect("the browser reads");
         loop {
-            let answer = self.from.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the browser does not answer {method}"));
+            let answer = self
+                .from
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("the browser does not answer {method}"));
             if answer["id"] == json!(id) {
-                assert!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
+                assert!(
+                    answer.get("error").is_none(),
+                    "{method}: {}",
+                    answer["error"]
+                );
                 return answer["result"].clone();
             }
             self.events.push(answer);
@@ -99,11 +129,23 @@ impl Browser {
 
     /// Opens an address and waits until the page is loaded.
     pub fn open(&mut self, url: &str) {
-        self.events.retain(|event| event["method"] != "Page.loadEventFired");
+        self.events
+            .retain(|event| event["method"] != "Page.loadEventFired");
         let result = self.call("Page.navigate", &json!({ "url": url }));
-        assert!(result.get("errorText").is_none(), "{url}: {}", result["errorText"]);
-        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
-            let event = self.from.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{url} does not load"));
+        assert!(
+            result.get("errorText").is_none(),
+            "{url}: {}",
+            result["errorText"]
+        );
+        while !self
+            .events
+            .iter()
+            .any(|event| event["method"] == "Page.loadEventFired")
+        {
+            let event = self
+                .from
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{url} does not load"));
             self.events.push(event);
         }
     }
@@ -117,13 +159,20 @@ impl Browser {
             "Runtime.evaluate",
             &json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
         );
-        assert!(result.get("exceptionDetails").is_none(), "{expression}: {}", result["exceptionDetails"]);
+        assert!(
+            result.get("exceptionDetails").is_none(),
+            "{expression}: {}",
+            result["exceptionDetails"]
+        );
         result["result"]["value"].clone()
     }
 
     /// The page's text as a person reads it.
     pub fn text(&mut self) -> String {
-        self.value("document.body.innerText").as_str().unwrap_or_default().to_owned()
+        self.value("document.body.innerText")
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Prefers a dark or a light page.
@@ -153,7 +202,8 @@ impl Browser {
         let picture = base64::engine::general_purpose::STANDARD
             .decode(result["data"].as_str().unwrap_or_default())
             .expect("a picture in base64");
-        std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder of artifacts");
+        std::fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .expect("the folder of artifacts");
         std::fs::write(path, picture).expect("a picture in the folder of artifacts");
     }
 
@@ -166,7 +216,9 @@ impl Browser {
             .iter()
             .filter_map(|event| match event["method"].as_str()? {
                 "Runtime.exceptionThrown" => Some(event["params"]["exceptionDetails"].to_string()),
-                "Log.entryAdded" if event["params"]["entry"]["level"] == "error" => Some(event["params"]["entry"]["text"].to_string()),
+                "Log.entryAdded" if event["params"]["entry"]["level"] == "error" => {
+                    Some(event["params"]["entry"]["text"].to_string())
+                }
                 _ => None,
             })
             .collect()
@@ -190,14 +242,17 @@ fn read_messages(from: ChildStdout) -> mpsc::Receiver<Value> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut message = Vec::new();
-        while reader.read_until(0, &mut message).is_ok_and(|read| read > 0) {
+        while reader
+            .read_until(0, &mut message)
+            .is_ok_and(|read| read > 0)
+        {
             if message.last() == Some(&0) {
                 message.pop();
             }
-            if let Ok(value) = serde_json::from_slice(&message) {
-                if found.send(value).is_err() {
-                    return;
-                }
+            if let Ok(value) = serde_json::from_slice(&message)
+                && found.send(value).is_err()
+            {
+                return;
             }
             message.clear();
         }

@@ -29,7 +29,10 @@ pub struct Answer {
 impl Answer {
     /// A field's value.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -48,15 +51,27 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// Sends a request and reads its answer to the end.
     ///
     /// # Errors
     /// The connection breaks, or the answer is not HTTP/1.1.
-    pub fn send(&mut self, method: &str, host: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
+    pub fn send(
+        &mut self,
+        method: &str,
+        host: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer> {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n",
+            body.len()
+        );
         for (name, value) in fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -80,19 +95,33 @@ impl Connection {
             if line.is_empty() {
                 break;
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| broken(&format!("`{line}` is no field")))?;
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| broken(&format!("`{line}` is no field")))?;
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, fields, body: Vec::new(), keep_alive: true };
-        answer.keep_alive = !answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let mut answer = Answer {
+            status,
+            fields,
+            body: Vec::new(),
+            keep_alive: true,
+        };
+        answer.keep_alive = !answer
+            .field("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let empty = method == "HEAD" || matches!(status, 204 | 304);
         if empty {
             return Ok(answer);
         }
-        if answer.field("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if answer
+            .field("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             answer.body = self.chunks()?;
         } else if let Some(length) = answer.field("content-length") {
-            let length = length.parse().map_err(|_| broken("content-length is no number"))?;
+            let length = length
+                .parse()
+                .map_err(|_| broken("content-length is no number"))?;
             answer.body = vec![0; length];
             self.stream.read_exact(&mut answer.body)?;
         } else {
@@ -107,7 +136,8 @@ impl Connection {
         loop {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| broken(&format!("`{line}` is no chunk size")))?;
+            let size = usize::from_str_radix(size, 16)
+                .map_err(|_| broken(&format!("`{line}` is no chunk size")))?;
             let start = body.len();
             body.resize(start + size, 0);
             self.stream.read_exact(&mut body[start..])?;
@@ -125,7 +155,10 @@ impl Connection {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line)?;
         if !line.ends_with(b"\r\n") {
-            return Err(Error::new(ErrorKind::UnexpectedEof, "the connection ended within an answer's head"));
+            return Err(Error::new(
+                ErrorKind::UnexpectedEof,
+                "the connection ended within an answer's head",
+            ));
         }
         line.truncate(line.len() - 2);
         String::from_utf8(line).map_err(|_| broken("the head is not text"))
@@ -164,14 +197,23 @@ mod tests {
 
     #[test]
     fn chunks_are_put_together() {
-        let address = answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n");
+        let address = answering(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+        );
         let answer = get(address, "a", "/").expect("an answer");
         assert_eq!(answer.text(), "abcde");
     }
 
     #[test]
     fn a_cut_answer_is_an_error() {
-        assert!(get(answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc"), "a", "/").is_err());
+        assert!(
+            get(
+                answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc"),
+                "a",
+                "/"
+            )
+            .is_err()
+        );
         assert!(get(answering("HTTP/1.1 200 OK\r\ncontent"), "a", "/").is_err());
         assert!(get(answering(""), "a", "/").is_err());
     }

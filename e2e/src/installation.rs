@@ -61,7 +61,11 @@ impl Ran {
     /// # Panics
     /// It did not.
     pub fn ok(self, what: &str) -> Self {
-        assert_eq!(self.code, 0, "{what} failed:\n{}{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, 0,
+            "{what} failed:\n{}{}",
+            self.stdout, self.stderr
+        );
         self
     }
 
@@ -70,11 +74,19 @@ impl Ran {
     /// # Panics
     /// It did not.
     pub fn refused(self, code: i32, names: &[&str]) -> Self {
-        assert_eq!(self.code, code, "another exit code than expected:\n{}{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "another exit code than expected:\n{}{}",
+            self.stdout, self.stderr
+        );
         // A report is broken into lines at a width; what it says is compared without them.
         let said = words(&self.stderr);
         for name in names {
-            assert!(said.contains(&words(name)), "the error does not name `{name}`:\n{}", self.stderr);
+            assert!(
+                said.contains(&words(name)),
+                "the error does not name `{name}`:\n{}",
+                self.stderr
+            );
         }
         self
     }
@@ -84,13 +96,17 @@ impl Ran {
     /// # Panics
     /// It is none.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}):\n{}{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON ({error}):\n{}{}", self.stdout, self.stderr))
     }
 }
 
 /// The words of a report, without its frame and line breaks.
 fn words(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || "│╰╭├─▶·×".contains(c)).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(|c: char| c.is_whitespace() || "│╰╭├─▶·×".contains(c))
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 impl Installation {
@@ -101,9 +117,16 @@ impl Installation {
 
     /// Starts one with more options for `up`.
     pub fn start_with(options: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("launchway-home-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("launchway-home-")
+            .tempdir()
+            .expect("a temporary folder");
         // Apps run as users of their own where Launchway is root, and must reach their trees.
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("our own folder");
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o711),
+        )
+        .expect("our own folder");
         let installation = Self {
             folder,
             running: Mutex::new(None),
@@ -125,7 +148,10 @@ impl Installation {
             .args(ports)
             .args(&self.options)
             .env("LAUNCHWAY_HOME", self.home())
-            .env("LAUNCHWAY_LOG", std::env::var("LAUNCHWAY_LOG").unwrap_or_else(|_| "info".to_owned()))
+            .env(
+                "LAUNCHWAY_LOG",
+                std::env::var("LAUNCHWAY_LOG").unwrap_or_else(|_| "info".to_owned()),
+            )
             .env_remove("LAUNCHWAY_URL")
             .env_remove("LAUNCHWAY_TOKEN")
             .stdin(Stdio::null())
@@ -133,24 +159,33 @@ impl Installation {
             .stderr(self.log_file());
         let mut up = spawn(command);
         let mut line = String::new();
-        let read = BufReader::new(up.stdout.as_mut().expect("a pipe was asked for")).read_line(&mut line);
+        let read =
+            BufReader::new(up.stdout.as_mut().expect("a pipe was asked for")).read_line(&mut line);
         let summary = match (read, serde_json::from_str::<Summary>(&line)) {
             (Ok(_), Ok(summary)) => summary,
             _ => {
                 let _ = up.kill();
                 let _ = up.wait();
-                panic!("`launchway up` did not come up; it said:\n{line}{}", self.log());
+                panic!(
+                    "`launchway up` did not come up; it said:\n{line}{}",
+                    self.log()
+                );
             }
         };
         *self.lock() = Some(Running { up, summary });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn log_file(&self) -> Stdio {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("up.log"));
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("up.log"));
         file.expect("a log in our own folder").into()
     }
 
@@ -169,7 +204,11 @@ impl Installation {
     /// # Panics
     /// It was stopped.
     pub fn summary(&self) -> Summary {
-        self.lock().as_ref().expect("the installation runs").summary.clone()
+        self.lock()
+            .as_ref()
+            .expect("the installation runs")
+            .summary
+            .clone()
     }
 
     /// Where the proxy listens.
@@ -187,19 +226,27 @@ impl Installation {
     /// # Panics
     /// There is none.
     pub fn token(&self) -> String {
-        let text = std::fs::read_to_string(self.home().join("client.json")).expect("control wrote client.json");
-        let file: launchway_model::api::ClientFile = serde_json::from_str(&text).expect("client.json is JSON");
+        let text = std::fs::read_to_string(self.home().join("client.json"))
+            .expect("control wrote client.json");
+        let file: launchway_model::api::ClientFile =
+            serde_json::from_str(&text).expect("client.json is JSON");
         file.token
     }
 
     /// The process id of `up`.
     pub fn pid(&self) -> i32 {
-        self.lock().as_ref().map_or(0, |running| running.up.id().cast_signed())
+        self.lock()
+            .as_ref()
+            .map_or(0, |running| running.up.id().cast_signed())
     }
 
     /// The process of a role; there is one.
     pub fn role(&self, role: &str) -> i32 {
-        crate::until_some(&format!("{role} runs"), || processes::of_role(role, &self.home()).first().map(|process| process.pid))
+        crate::until_some(&format!("{role} runs"), || {
+            processes::of_role(role, &self.home())
+                .first()
+                .map(|process| process.pid)
+        })
     }
 
     /// Runs a command of the binary.
@@ -212,7 +259,10 @@ impl Installation {
     /// # Panics
     /// The binary cannot be started.
     pub fn run_in(&self, folder: &Path, arguments: &[&str]) -> Ran {
-        let output = self.command(folder, arguments).output().expect("the binary can be started");
+        let output = self
+            .command(folder, arguments)
+            .output()
+            .expect("the binary can be started");
         Ran::of(output)
     }
 
@@ -240,24 +290,37 @@ impl Installation {
     /// # Panics
     /// There is no answer at all.
     pub fn get(&self, app: &str, path: &str) -> Answer {
-        http::get(self.proxy(), &host(app), path).unwrap_or_else(|error| panic!("{app}{path}: {error}\n{}", self.log()))
+        http::get(self.proxy(), &host(app), path)
+            .unwrap_or_else(|error| panic!("{app}{path}: {error}\n{}", self.log()))
     }
 
     /// Asks `up` to stop and waits for its end; gives its exit code.
     pub fn stop(&self) -> i32 {
-        let Some(mut running) = self.lock().take() else { return 0 };
+        let Some(mut running) = self.lock().take() else {
+            return 0;
+        };
         processes::terminate(running.up.id().cast_signed());
-        until("`launchway up` stops", || matches!(running.up.try_wait(), Ok(Some(_))));
-        running.up.wait().ok().and_then(|status| status.code()).unwrap_or(-1)
+        until("`launchway up` stops", || {
+            matches!(running.up.try_wait(), Ok(Some(_)))
+        });
+        running
+            .up
+            .wait()
+            .ok()
+            .and_then(|status| status.code())
+            .unwrap_or(-1)
     }
 
     /// Kills `up` itself and waits until its children are gone as well.
     pub fn kill(&self) {
-        let Some(mut running) = self.lock().take() else { return };
+        let Some(mut running) = self.lock().take() else {
+            return;
+        };
         let _ = running.up.kill();
         let _ = running.up.wait();
         until("control and proxy end with `up`", || {
-            processes::of_role("control", &self.home()).is_empty() && processes::of_role("proxy", &self.home()).is_empty()
+            processes::of_role("control", &self.home()).is_empty()
+                && processes::of_role("proxy", &self.home()).is_empty()
         });
     }
 }
@@ -267,7 +330,10 @@ impl Drop for Installation {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            #[expect(clippy::print_stderr, reason = "a failed test shows what the platform said")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "a failed test shows what the platform said"
+            )]
             for line in tail.into_iter().rev() {
                 eprintln!("up: {line}");
             }
@@ -288,7 +354,10 @@ pub fn host(app: &str) -> String {
 }
 
 fn address(url: &str) -> SocketAddr {
-    url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap_or_else(|error| panic!("`{url}`: {error}"))
+    url.trim_start_matches("http://")
+        .trim_end_matches('/')
+        .parse()
+        .unwrap_or_else(|error| panic!("`{url}`: {error}"))
 }
 
 /// Starts a process from a thread that lives as long as the tests do. `up --parent` ends when the thread that started it
@@ -296,7 +365,9 @@ fn address(url: &str) -> SocketAddr {
 fn spawn(command: Command) -> Child {
     type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
     static STARTER: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
-    let mut starter = STARTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut starter = STARTER
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let jobs = starter.get_or_insert_with(|| {
         let (jobs, queue) = mpsc::channel::<Job>();
         std::thread::spawn(move || {
@@ -307,6 +378,10 @@ fn spawn(command: Command) -> Child {
         jobs
     });
     let (answer, started) = mpsc::channel();
-    jobs.send((command, answer)).expect("the starting thread lives");
-    started.recv().expect("the starting thread answers").expect("the binary can be started")
+    jobs.send((command, answer))
+        .expect("the starting thread lives");
+    started
+        .recv()
+        .expect("the starting thread answers")
+        .expect("the binary can be started")
 }

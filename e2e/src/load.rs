@@ -63,7 +63,12 @@ impl Load {
         });
         let clients = (0..clients)
             .map(|_| {
-                let (shared, host, path, right) = (shared.clone(), host.to_owned(), path.to_owned(), right.clone());
+                let (shared, host, path, right) = (
+                    shared.clone(),
+                    host.to_owned(),
+                    path.to_owned(),
+                    right.clone(),
+                );
                 std::thread::spawn(move || ask(&shared, address, &host, &path, &right))
             })
             .collect();
@@ -90,7 +95,12 @@ impl Load {
         Report {
             answered: self.shared.answered.load(Ordering::Relaxed),
             failed: self.shared.failed.load(Ordering::Relaxed),
-            failures: self.shared.failures.lock().expect("no client panicked").clone(),
+            failures: self
+                .shared
+                .failures
+                .lock()
+                .expect("no client panicked")
+                .clone(),
         }
     }
 }
@@ -101,25 +111,51 @@ impl Report {
     /// # Panics
     /// One failed, or there were too few to mean anything.
     pub fn assert_flawless(&self, what: &str) {
-        assert_eq!(self.failed, 0, "{what}: {} of {} requests failed: {:#?}", self.failed, self.answered + self.failed, self.failures);
-        assert!(self.answered >= 100, "{what}: only {} requests were made", self.answered);
+        assert_eq!(
+            self.failed,
+            0,
+            "{what}: {} of {} requests failed: {:#?}",
+            self.failed,
+            self.answered + self.failed,
+            self.failures
+        );
+        assert!(
+            self.answered >= 100,
+            "{what}: only {} requests were made",
+            self.answered
+        );
     }
 }
 
-fn ask(shared: &Shared, address: SocketAddr, host: &str, path: &str, right: &dyn Fn(&Answer) -> bool) {
+fn ask(
+    shared: &Shared,
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    right: &dyn Fn(&Answer) -> bool,
+) {
     let mut connection: Option<Connection> = None;
     while !shared.ended.load(Ordering::Relaxed) && shared.began.elapsed() < LONGEST {
         let asked = connection
             .take()
             .map_or_else(|| Connection::open(address), Ok)
-            .and_then(|mut open| open.send("GET", host, path, &[], b"").map(|answer| (open, answer)));
+            .and_then(|mut open| {
+                open.send("GET", host, path, &[], b"")
+                    .map(|answer| (open, answer))
+            });
         let failure = match asked {
             Ok((open, answer)) => {
                 let good = right(&answer);
                 if answer.keep_alive {
                     connection = Some(open);
                 }
-                (!good).then(|| format!("status {}: {}", answer.status, answer.text().chars().take(200).collect::<String>()))
+                (!good).then(|| {
+                    format!(
+                        "status {}: {}",
+                        answer.status,
+                        answer.text().chars().take(200).collect::<String>()
+                    )
+                })
             }
             Err(error) => Some(error.to_string()),
         };
@@ -131,7 +167,10 @@ fn ask(shared: &Shared, address: SocketAddr, host: &str, path: &str, right: &dyn
                 shared.failed.fetch_add(1, Ordering::Relaxed);
                 let mut failures = shared.failures.lock().expect("no client panicked");
                 if failures.len() < KEPT {
-                    failures.push(format!("after {} ms: {why}", shared.began.elapsed().as_millis()));
+                    failures.push(format!(
+                        "after {} ms: {why}",
+                        shared.began.elapsed().as_millis()
+                    ));
                 }
             }
         }

@@ -19,15 +19,33 @@ pub struct Process {
 pub fn all() -> Vec<Process> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(command) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let arguments =
-            command.split(|byte| *byte == 0).filter(|part| !part.is_empty()).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let Ok(command) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let arguments = command
+            .split(|byte| *byte == 0)
+            .filter(|part| !part.is_empty())
+            .map(|part| String::from_utf8_lossy(part).into_owned())
+            .collect();
         let parent = std::fs::read_to_string(entry.path().join("stat"))
             .ok()
-            .and_then(|stat| stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok()))
+            .and_then(|stat| {
+                stat.rsplit_once(')')
+                    .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok())
+            })
             .unwrap_or(0);
-        found.push(Process { pid, parent, arguments });
+        found.push(Process {
+            pid,
+            parent,
+            arguments,
+        });
     }
     found
 }
@@ -38,7 +56,12 @@ pub fn of_role(role: &str, home: &Path) -> Vec<Process> {
     all()
         .into_iter()
         .filter(|process| process.arguments.get(1).is_some_and(|first| first == role))
-        .filter(|process| process.arguments.iter().any(|argument| argument.starts_with(&home)))
+        .filter(|process| {
+            process
+                .arguments
+                .iter()
+                .any(|argument| argument.starts_with(&home))
+        })
         .collect()
 }
 
@@ -60,7 +83,10 @@ pub fn below(pid: i32) -> Vec<Process> {
 pub fn lives(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
-        .and_then(|stat| stat.rsplit_once(')').map(|(_, rest)| !rest.trim_start().starts_with('Z')))
+        .and_then(|stat| {
+            stat.rsplit_once(')')
+                .map(|(_, rest)| !rest.trim_start().starts_with('Z'))
+        })
         .unwrap_or(false)
 }
 

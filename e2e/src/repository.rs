@@ -20,10 +20,16 @@ impl Repository {
     /// # Panics
     /// git fails.
     pub fn new(name: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("launchway-e2e-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("launchway-e2e-")
+            .tempdir()
+            .expect("a temporary folder");
         let path = folder.path().join(name);
         std::fs::create_dir(&path).expect("a fresh folder");
-        let repository = Self { _folder: folder, path };
+        let repository = Self {
+            _folder: folder,
+            path,
+        };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.git(&["config", "user.name", "A Person"]);
         repository.git(&["config", "user.email", "person@example.org"]);
@@ -59,7 +65,8 @@ impl Repository {
     /// It cannot be written.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path.join(path);
-        std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder in the repository");
+        std::fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .expect("a folder in the repository");
         std::fs::write(path, text).expect("a file in the repository");
     }
 
@@ -113,11 +120,24 @@ impl Repository {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).expect("an example's folder").flatten() {
+    for entry in std::fs::read_dir(from)
+        .expect("an example's folder")
+        .flatten()
+    {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             // What a run of the example by hand leaves behind is no part of it.
-            if ["__pycache__", ".venv", "data", "reports", "node_modules", ".pytest_cache"].iter().any(|name| entry.file_name() == *name) {
+            if [
+                "__pycache__",
+                ".venv",
+                "data",
+                "reports",
+                "node_modules",
+                ".pytest_cache",
+            ]
+            .iter()
+            .any(|name| entry.file_name() == *name)
+            {
                 continue;
             }
             std::fs::create_dir_all(&target).expect("a folder in the repository");

@@ -24,7 +24,10 @@ pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {LONGEST:?} in vain: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {LONGEST:?} in vain: {what}"
+        );
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(200));
     }

@@ -1,6 +1,10 @@
 //! Repository chores: `cargo xtask tidy` checks what compilers do not, `cargo xtask docs` writes docs/commands.md.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore prints what it finds")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore prints what it finds"
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod docs;
@@ -30,7 +34,9 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            eprintln!("cargo xtask tidy   check imports between crates, file sizes, names, the dependency tree");
+            eprintln!(
+                "cargo xtask tidy   check imports between crates, file sizes, names, the dependency tree"
+            );
             eprintln!("cargo xtask docs   write docs/commands.md from the program's own help");
             Ok(ExitCode::FAILURE)
         }
@@ -39,5 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// The repository's root: the folder above this package.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned)
 }

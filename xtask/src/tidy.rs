@@ -31,11 +31,24 @@ fn lock(text: &str) -> Vec<String> {
         .collect();
     let mut faults = Vec::new();
     if names.len() > LOCK_BUDGET {
-        faults.push(format!("Cargo.lock: {} packages are over the budget of {LOCK_BUDGET}", names.len()));
+        faults.push(format!(
+            "Cargo.lock: {} packages are over the budget of {LOCK_BUDGET}",
+            names.len()
+        ));
     }
     for name in names {
-        if ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"].contains(&name) {
-            faults.push(format!("Cargo.lock: `{name}` is in the dependency tree; TLS is rustls with ring"));
+        if [
+            "openssl",
+            "openssl-sys",
+            "native-tls",
+            "aws-lc-rs",
+            "aws-lc-sys",
+        ]
+        .contains(&name)
+        {
+            faults.push(format!(
+                "Cargo.lock: `{name}` is in the dependency tree; TLS is rustls with ring"
+            ));
         }
     }
     faults

@@ -37,7 +37,13 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The installation's folder [default: /var/lib/launchway for root, else ~/.local/share/launchway]
-    #[arg(long, global = true, env = "LAUNCHWAY_HOME", hide_env_values = true, value_name = "FOLDER")]
+    #[arg(
+        long,
+        global = true,
+        env = "LAUNCHWAY_HOME",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
     pub(crate) home: Option<PathBuf>,
 }
 
@@ -98,7 +104,10 @@ impl Context {
 /// Parses the arguments, runs the command, prints its failure.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context { output: Output::new(cli.global.json), global: cli.global };
+    let context = Context {
+        output: Output::new(cli.global.json),
+        global: cli.global,
+    };
     match run(&context, cli.command) {
         Ok(code) => code,
         Err(error) => failure::report(&context.output, &error),

@@ -48,18 +48,30 @@ impl Client {
     }
 
     /// `POST` of a JSON body, with a JSON answer.
-    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.json(Method::POST, path, serde_json::to_vec(body)?)
     }
 
     /// `PUT` of a JSON body, with a JSON answer.
-    pub(crate) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub(crate) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.json(Method::PUT, path, serde_json::to_vec(body)?)
     }
 
     /// `PATCH` of a configuration: the whole configuration, and the deploy that takes it into service, which stands in
     /// a header.
-    pub(crate) fn change_config(&self, path: &str, change: &ConfigChange) -> anyhow::Result<(Config, Option<DeployId>)> {
+    pub(crate) fn change_config(
+        &self,
+        path: &str,
+        change: &ConfigChange,
+    ) -> anyhow::Result<(Config, Option<DeployId>)> {
         let mut answer = self.call(Method::PATCH, path, serde_json::to_vec(change)?)?;
         let deploy = answer
             .headers()
@@ -70,8 +82,16 @@ impl Client {
     }
 
     /// A request whose success needs no answer.
-    pub(crate) fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> anyhow::Result<()> {
-        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<()> {
+        let body = body
+            .map(serde_json::to_vec)
+            .transpose()?
+            .unwrap_or_default();
         self.call(method, path, body)?;
         Ok(())
     }
@@ -84,7 +104,12 @@ impl Client {
     /// `GET` of plain text.
     pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
         let mut answer = self.call(Method::GET, path, Vec::new())?;
-        Ok(answer.body_mut().with_config().limit(LARGEST_ANSWER).lossy_utf8(true).read_to_string()?)
+        Ok(answer
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .lossy_utf8(true)
+            .read_to_string()?)
     }
 
     /// `GET` of an endless answer: server-sent events or one JSON document a line.
@@ -94,10 +119,19 @@ impl Client {
 
     /// `POST` with such an answer.
     pub(crate) fn post_stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Stream> {
-        Ok(Stream::new(self.call(Method::POST, path, serde_json::to_vec(body)?)?))
+        Ok(Stream::new(self.call(
+            Method::POST,
+            path,
+            serde_json::to_vec(body)?,
+        )?))
     }
 
-    fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<T> {
+    fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<T> {
         let mut answer = self.call(method.clone(), path, body)?;
         read_json(&mut answer, &method, path)
     }
@@ -110,7 +144,10 @@ impl Client {
             .method(&method)
             .uri(&url)
             .header("authorization", format!("Bearer {}", self.server.token))
-            .header("accept", "application/json, text/event-stream, application/x-ndjson, text/plain");
+            .header(
+                "accept",
+                "application/json, text/event-stream, application/x-ndjson, text/plain",
+            );
         if has_body {
             request = request.header("content-type", "application/json");
         }
@@ -126,7 +163,13 @@ impl Client {
             return Ok(answer);
         }
         let status = answer.status().as_u16();
-        let text = answer.body_mut().with_config().limit(1 << 20).lossy_utf8(true).read_to_string().unwrap_or_default();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(1 << 20)
+            .lossy_utf8(true)
+            .read_to_string()
+            .unwrap_or_default();
         Err(self.refused(status, &text, path).into())
     }
 
@@ -138,10 +181,12 @@ impl Client {
 
     fn refused(&self, status: u16, text: &str, path: &str) -> Problem {
         // The problem may come bare or in a field `problem`.
-        let parsed = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|value| {
-            let inner = value.get("problem").cloned().unwrap_or(value);
-            serde_json::from_value::<Problem>(inner).ok()
-        });
+        let parsed = serde_json::from_str::<serde_json::Value>(text)
+            .ok()
+            .and_then(|value| {
+                let inner = value.get("problem").cloned().unwrap_or(value);
+                serde_json::from_value::<Problem>(inner).ok()
+            });
         let mut problem = parsed.unwrap_or_else(|| {
             let kind = match status {
                 401 | 403 => ProblemKind::Unauthenticated,
@@ -151,22 +196,32 @@ impl Client {
                 502..=504 => ProblemKind::Unavailable,
                 _ => ProblemKind::Internal,
             };
-            let problem = Problem::new(kind, format!("{}{path} answered {status}", self.server.url));
+            let problem =
+                Problem::new(kind, format!("{}{path} answered {status}", self.server.url));
             match text.trim() {
                 "" => problem,
                 text => problem.cause(text.chars().take(500).collect::<String>()),
             }
         });
         if problem.kind == ProblemKind::Unauthenticated && problem.hint.is_none() {
-            problem = problem.hint("Set LAUNCHWAY_TOKEN or run `launchway login URL --token TOKEN`.");
+            problem =
+                problem.hint("Set LAUNCHWAY_TOKEN or run `launchway login URL --token TOKEN`.");
         }
         problem
     }
 }
 
 /// An answer's body as what it should be.
-fn read_json<T: DeserializeOwned>(answer: &mut Response<Body>, method: &Method, path: &str) -> anyhow::Result<T> {
-    let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+fn read_json<T: DeserializeOwned>(
+    answer: &mut Response<Body>,
+    method: &Method,
+    path: &str,
+) -> anyhow::Result<T> {
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(LARGEST_ANSWER)
+        .read_to_vec()?;
     serde_json::from_slice(&text).map_err(|error| {
         Problem::internal(format!("the answer to {method} {path} cannot be read"))
             .cause(error)
@@ -180,7 +235,9 @@ pub(crate) fn segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }

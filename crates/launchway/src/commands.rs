@@ -64,7 +64,12 @@ pub(crate) fn app_path(app: &AppName, resource: &str) -> String {
 }
 
 /// Follows a change to its end, or says that there is nothing to wait for.
-pub(crate) fn await_change(context: &Context, client: &Client, change: &ChangeAccepted, done: &str) -> anyhow::Result<()> {
+pub(crate) fn await_change(
+    context: &Context,
+    client: &Client,
+    change: &ChangeAccepted,
+    done: &str,
+) -> anyhow::Result<()> {
     match change.deploy {
         Some(deploy) => {
             progress::follow_deploy(context.output, client, deploy)?;
@@ -72,7 +77,10 @@ pub(crate) fn await_change(context: &Context, client: &Client, change: &ChangeAc
         }
         None if context.output.is_json() => context.output.record(change),
         None => {
-            context.output.note(format!("{} {done}", context.output.note_tone(Tone::Good, "✔")));
+            context.output.note(format!(
+                "{} {done}",
+                context.output.note_tone(Tone::Good, "✔")
+            ));
             Ok(())
         }
     }

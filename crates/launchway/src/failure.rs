@@ -20,7 +20,10 @@ pub(crate) fn report(output: &Output, error: &anyhow::Error) -> ExitCode {
 
 /// The problem in an error: the one that it carries, or one made of its messages.
 fn problem_of(error: &anyhow::Error) -> Problem {
-    if let Some(problem) = error.chain().find_map(|cause| cause.downcast_ref::<Problem>()) {
+    if let Some(problem) = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Problem>())
+    {
         return problem.clone();
     }
     let mut chain = error.chain().map(ToString::to_string);
@@ -30,7 +33,9 @@ fn problem_of(error: &anyhow::Error) -> Problem {
 }
 
 fn reader_went_away(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    })
 }

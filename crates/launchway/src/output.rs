@@ -98,7 +98,11 @@ impl Output {
         value: &impl Serialize,
         human: impl FnOnce(Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if self.json { self.document(value) } else { human(self) }
+        if self.json {
+            self.document(value)
+        } else {
+            human(self)
+        }
     }
 
     /// A table on standard output.
@@ -119,7 +123,8 @@ impl Output {
     /// A problem on standard error: JSON with `--json`, else for reading.
     pub(crate) fn problem(self, problem: &Problem) {
         let text = if self.json {
-            serde_json::to_string(&serde_json::json!({ "problem": problem })).unwrap_or_else(|_| problem.to_string())
+            serde_json::to_string(&serde_json::json!({ "problem": problem }))
+                .unwrap_or_else(|_| problem.to_string())
         } else {
             problem::render(problem, self.color_err)
         };

@@ -40,15 +40,29 @@ pub(crate) fn follow_build(
     build: launchway_model::BuildId,
     all_logs: bool,
 ) -> anyhow::Result<Outcome> {
-    follow(output, client, &format!("/builds/{}/progress", build.0), all_logs)
+    follow(
+        output,
+        client,
+        &format!("/builds/{}/progress", build.0),
+        all_logs,
+    )
 }
 
 /// Follows a deploy: a rollback, a scale, a restart, a changed configuration.
 ///
 /// # Errors
 /// As [`follow_build`].
-pub(crate) fn follow_deploy(output: Output, client: &Client, deploy: DeployId) -> anyhow::Result<Outcome> {
-    follow(output, client, &format!("/deploys/{}/progress", deploy.0), false)
+pub(crate) fn follow_deploy(
+    output: Output,
+    client: &Client,
+    deploy: DeployId,
+) -> anyhow::Result<Outcome> {
+    follow(
+        output,
+        client,
+        &format!("/deploys/{}/progress", deploy.0),
+        false,
+    )
 }
 
 fn follow(output: Output, client: &Client, path: &str, all_logs: bool) -> anyhow::Result<Outcome> {
@@ -56,7 +70,9 @@ fn follow(output: Output, client: &Client, path: &str, all_logs: bool) -> anyhow
     let mut seen = 0_usize;
     let mut failures = 0_u32;
     loop {
-        let ended = client.stream(path).and_then(|stream| read(stream, &mut seen, &mut view));
+        let ended = client
+            .stream(path)
+            .and_then(|stream| read(stream, &mut seen, &mut view));
         match ended {
             Ok(Some(outcome)) => return outcome,
             // Control was restarted under us: the progress is told again from its beginning, and what was shown already
@@ -71,16 +87,22 @@ fn follow(output: Output, client: &Client, path: &str, all_logs: bool) -> anyhow
             Err(error) => return Err(error),
         }
         if failures >= 40 {
-            return Err(Problem::unavailable("Launchway ended the progress without a result")
-                .hint("`launchway builds` tells how it went on.")
-                .into());
+            return Err(
+                Problem::unavailable("Launchway ended the progress without a result")
+                    .hint("`launchway builds` tells how it went on.")
+                    .into(),
+            );
         }
         std::thread::sleep(Duration::from_millis(250));
     }
 }
 
 /// Reads events until the last; `None` where the connection ended before it.
-fn read(mut stream: Stream, seen: &mut usize, view: &mut View) -> anyhow::Result<Option<anyhow::Result<Outcome>>> {
+fn read(
+    mut stream: Stream,
+    seen: &mut usize,
+    view: &mut View,
+) -> anyhow::Result<Option<anyhow::Result<Outcome>>> {
     let mut number = 0;
     while let Some(event) = stream.next::<Progress>()? {
         number += 1;
@@ -89,7 +111,13 @@ fn read(mut stream: Stream, seen: &mut usize, view: &mut View) -> anyhow::Result
         }
         *seen = number;
         view.show(&event)?;
-        if let Progress::Finished { urls, serving, problem, .. } = event {
+        if let Progress::Finished {
+            urls,
+            serving,
+            problem,
+            ..
+        } = event
+        {
             return Ok(Some(match problem {
                 Some(problem) => Err(problem.into()),
                 None => Ok(Outcome { urls, serving }),
@@ -147,8 +175,18 @@ impl View {
                     self.print(&format!("  … {name}"));
                 }
             }
-            Progress::Log { stage, source, text, .. } => self.log(*stage, *source, text),
-            Progress::StageFinished { stage, name, result, millis } => self.stage_ended(*stage, name, *result, *millis),
+            Progress::Log {
+                stage,
+                source,
+                text,
+                ..
+            } => self.log(*stage, *source, text),
+            Progress::StageFinished {
+                stage,
+                name,
+                result,
+                millis,
+            } => self.stage_ended(*stage, name, *result, *millis),
             Progress::Tests { counts } => {
                 let failed = counts.failed > 0;
                 let mut text = format!("{} passed", words::count(counts.passed.into(), "test"));
@@ -160,7 +198,10 @@ impl View {
                 }
                 self.mark(!failed, &text, None);
             }
-            Progress::Built { result: BuildResult::Success, millis } => {
+            Progress::Built {
+                result: BuildResult::Success,
+                millis,
+            } => {
                 self.mark(true, "built", Some(Duration::from_millis(*millis)));
             }
             Progress::Built { .. } => {}
@@ -168,14 +209,23 @@ impl View {
             Progress::Phase { phase, detail } => {
                 self.phase_ended(true);
                 let name = phase_name(*phase);
-                let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
+                let text = if detail.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{name}: {detail}")
+                };
                 self.working(&text);
                 self.phase = Some((*phase, text, Instant::now()));
             }
             Progress::ReleaseLog { text } => {
                 self.print(&format!("    {}", self.output.note_tone(Tone::Faint, text)));
             }
-            Progress::Finished { urls, serving, problem, millis } => self.finished(urls, *serving, problem.as_ref(), *millis),
+            Progress::Finished {
+                urls,
+                serving,
+                problem,
+                millis,
+            } => self.finished(urls, *serving, problem.as_ref(), *millis),
         }
         Ok(())
     }
@@ -202,7 +252,10 @@ impl View {
         match result {
             BuildResult::Success => self.mark(true, name, took),
             BuildResult::NotBuilt => {
-                let line = format!("  {} {name} (left out)", self.output.note_tone(Tone::Faint, "-"));
+                let line = format!(
+                    "  {} {name} (left out)",
+                    self.output.note_tone(Tone::Faint, "-")
+                );
                 self.print(&line);
             }
             BuildResult::Unstable => {
@@ -225,25 +278,48 @@ impl View {
     }
 
     fn phase_ended(&mut self, good: bool) {
-        if let Some((_, text, since)) = self.phase.take() {
-            self.mark(good, &text, Some(since.elapsed()));
+        if let Some((phase, text, since)) = self.phase.take() {
+            // A deploy that did not have to wait did not wait.
+            if phase != DeployPhase::Queued || since.elapsed() >= Duration::from_millis(200) {
+                self.mark(good, &text, Some(since.elapsed()));
+            }
         }
     }
 
-    fn finished(&mut self, urls: &[String], serving: Option<ReleaseNumber>, problem: Option<&Problem>, millis: u64) {
+    fn finished(
+        &mut self,
+        urls: &[String],
+        serving: Option<ReleaseNumber>,
+        problem: Option<&Problem>,
+        millis: u64,
+    ) {
         self.phase_ended(problem.is_none());
         self.rest();
         let took = words::duration(Duration::from_millis(millis));
         match problem {
             None => {
-                let release = serving.map(|release| format!("{release} ")).unwrap_or_default();
-                let place = urls.first().map_or_else(|| "serving".to_owned(), |url| format!("live at {url}"));
-                let line = format!("{} {release}{place}  ({took})", self.output.note_tone(Tone::Good, "✔"));
+                let release = serving
+                    .map(|release| format!("{release} "))
+                    .unwrap_or_default();
+                let place = urls
+                    .first()
+                    .map_or_else(|| "serving".to_owned(), |url| format!("live at {url}"));
+                let line = format!(
+                    "{} {release}{place}  ({took})",
+                    self.output.note_tone(Tone::Good, "✔")
+                );
                 self.print(&line);
             }
             Some(problem) => {
-                if let (Some(stage), true) = (self.failed, problem.output.is_empty() && !self.all_logs) {
-                    let lines: Vec<&String> = self.tail.iter().filter(|(of, _)| *of == stage).map(|(_, text)| text).collect();
+                if let (Some(stage), true) =
+                    (self.failed, problem.output.is_empty() && !self.all_logs)
+                {
+                    let lines: Vec<&String> = self
+                        .tail
+                        .iter()
+                        .filter(|(of, _)| *of == stage)
+                        .map(|(_, text)| text)
+                        .collect();
                     let shown: Vec<String> = lines[lines.len().saturating_sub(SHOWN_LINES)..]
                         .iter()
                         .map(|line| format!("    │ {line}"))
@@ -261,8 +337,19 @@ impl View {
 
     /// A finished step with its time.
     fn mark(&self, good: bool, text: &str, took: Option<Duration>) {
-        let sign = if good { self.output.note_tone(Tone::Good, "✔") } else { self.output.note_tone(Tone::Bad, "✘") };
-        let took = took.map(|took| format!("  {}", self.output.note_tone(Tone::Faint, words::duration(took)))).unwrap_or_default();
+        let sign = if good {
+            self.output.note_tone(Tone::Good, "✔")
+        } else {
+            self.output.note_tone(Tone::Bad, "✘")
+        };
+        let took = took
+            .map(|took| {
+                format!(
+                    "  {}",
+                    self.output.note_tone(Tone::Faint, words::duration(took))
+                )
+            })
+            .unwrap_or_default();
         self.print(&format!("  {sign} {text}{took}"));
     }
 
@@ -318,5 +405,7 @@ fn phase_name(phase: DeployPhase) -> &'static str {
 
 /// A log line cannot move the cursor.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

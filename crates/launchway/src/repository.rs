@@ -20,17 +20,25 @@ impl Repository {
     /// `git` cannot be started.
     pub(crate) fn around(folder: &Path) -> anyhow::Result<Option<Self>> {
         let found = git(folder, &["rev-parse", "--show-toplevel"])?;
-        Ok(found.map(|folder| Self { folder: PathBuf::from(folder) }))
+        Ok(found.map(|folder| Self {
+            folder: PathBuf::from(folder),
+        }))
     }
 
     /// The commit that HEAD names; `None` before the first commit.
     pub(crate) fn head(&self) -> anyhow::Result<Option<String>> {
-        git(&self.folder, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])
+        git(
+            &self.folder,
+            &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"],
+        )
     }
 
     /// The branch that is checked out; `None` where HEAD names a commit itself.
     pub(crate) fn branch(&self) -> anyhow::Result<Option<String>> {
-        git(&self.folder, &["symbolic-ref", "--quiet", "--short", "HEAD"])
+        git(
+            &self.folder,
+            &["symbolic-ref", "--quiet", "--short", "HEAD"],
+        )
     }
 
     /// How many files differ from HEAD, those that git does not know included.
@@ -41,10 +49,10 @@ impl Repository {
 
     /// The app's name: of the remote `launchway`, else of the folder.
     pub(crate) fn app(&self) -> anyhow::Result<AppName> {
-        if let Some(url) = git(&self.folder, &["remote", "get-url", "launchway"])? {
-            if let Some(app) = app_of_remote(&url) {
-                return Ok(app);
-            }
+        if let Some(url) = git(&self.folder, &["remote", "get-url", "launchway"])?
+            && let Some(app) = app_of_remote(&url)
+        {
+            return Ok(app);
         }
         Ok(app_of_folder(&self.folder))
     }
@@ -68,12 +76,18 @@ pub(crate) fn is_address(source: &str) -> bool {
     }
     // `user@host:path`, as ssh has it; a folder with a colon in its name is found first.
     !Path::new(source).exists()
-        && source.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/'))
+        && source
+            .split_once(':')
+            .is_some_and(|(host, _)| !host.is_empty() && !host.contains('/'))
 }
 
 /// The app's name that an address suggests.
 pub(crate) fn app_of_address(address: &str) -> AppName {
-    let last = address.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    let last = address
+        .trim_end_matches('/')
+        .rsplit(['/', ':'])
+        .next()
+        .unwrap_or_default();
     AppName::from_any(last)
 }
 
@@ -105,7 +119,9 @@ fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     if !output.status.success() {
         return Ok(None);
     }
-    let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let text = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned();
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
@@ -115,9 +131,17 @@ mod tests {
 
     #[test]
     fn an_app_is_named_by_its_remote_or_address() {
-        assert_eq!(app_of_remote("http://127.0.0.1:7070/git/shop.git").unwrap().as_str(), "shop");
+        assert_eq!(
+            app_of_remote("http://127.0.0.1:7070/git/shop.git")
+                .unwrap()
+                .as_str(),
+            "shop"
+        );
         assert!(app_of_remote("git@example.org:team/shop.git").is_none());
-        assert_eq!(app_of_address("https://example.org/team/My.Shop.git").as_str(), "my-shop");
+        assert_eq!(
+            app_of_address("https://example.org/team/My.Shop.git").as_str(),
+            "my-shop"
+        );
         assert_eq!(app_of_address("git@example.org:shop.git").as_str(), "shop");
     }
 
@@ -134,18 +158,44 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("My Shop");
         std::fs::create_dir(&root).unwrap();
-        assert!(git(&root, &["init", "--quiet", "--initial-branch=trunk"]).unwrap().is_none());
+        assert!(
+            git(&root, &["init", "--quiet", "--initial-branch=trunk"])
+                .unwrap()
+                .is_none()
+        );
         let repository = Repository::around(&root).unwrap().unwrap();
         assert_eq!(repository.head().unwrap(), None);
         std::fs::write(root.join("a"), "a").unwrap();
         assert_eq!(repository.changed_files().unwrap(), 1);
         git(&root, &["add", "a"]).unwrap();
-        git(&root, &["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "one"]).unwrap();
+        git(
+            &root,
+            &[
+                "-c",
+                "user.name=A",
+                "-c",
+                "user.email=a@example.org",
+                "commit",
+                "--quiet",
+                "-m",
+                "one",
+            ],
+        )
+        .unwrap();
         assert_eq!(repository.branch().unwrap().as_deref(), Some("trunk"));
         assert_eq!(repository.head().unwrap().unwrap().len(), 40);
         assert_eq!(repository.changed_files().unwrap(), 0);
         assert_eq!(repository.app().unwrap().as_str(), "my-shop");
-        git(&root, &["remote", "add", "launchway", "http://127.0.0.1:1/git/other.git"]).unwrap();
+        git(
+            &root,
+            &[
+                "remote",
+                "add",
+                "launchway",
+                "http://127.0.0.1:1/git/other.git",
+            ],
+        )
+        .unwrap();
         assert_eq!(repository.app().unwrap().as_str(), "other");
     }
 }

@@ -48,10 +48,13 @@ impl Parent {
     /// # Errors
     /// The parent ended already.
     pub(crate) fn tie(&self) -> anyhow::Result<()> {
-        let Some(parent) = self.parent else { return Ok(()) };
+        let Some(parent) = self.parent else {
+            return Ok(());
+        };
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
         // The parent may have ended before the line above.
-        let still = rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
+        let still =
+            rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
         anyhow::ensure!(still, "the process that started this one ended");
         Ok(())
     }
@@ -86,7 +89,9 @@ impl FromParent {
         }
         let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
         let listener = TcpListener::from(socket);
-        listener.local_addr().context("standard input is no listening socket")?;
+        listener
+            .local_addr()
+            .context("standard input is no listening socket")?;
         listener.set_nonblocking(true)?;
         Ok(Some(listener))
     }
@@ -95,7 +100,8 @@ impl FromParent {
 /// Log lines of a long-lived role go to standard error; `LAUNCHWAY_LOG` chooses them (`debug`, `launchway_control=trace`).
 pub(crate) fn log_to_stderr() {
     use std::io::IsTerminal as _;
-    let filter = EnvFilter::try_from_env("LAUNCHWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("LAUNCHWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -22,12 +22,19 @@ impl Settings {
     /// # Errors
     /// No folder is given and the user has no home folder.
     pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
-        let given = global.home.as_deref().filter(|home| !home.as_os_str().is_empty());
+        let given = global
+            .home
+            .as_deref()
+            .filter(|home| !home.as_os_str().is_empty());
         let root = match given {
-            Some(home) => std::path::absolute(home).with_context(|| format!("cannot resolve {}", home.display()))?,
+            Some(home) => std::path::absolute(home)
+                .with_context(|| format!("cannot resolve {}", home.display()))?,
             None => default_home()?,
         };
-        Ok(Self { home: Home::new(root), home_is_given: given.is_some() })
+        Ok(Self {
+            home: Home::new(root),
+            home_is_given: given.is_some(),
+        })
     }
 
     /// The installation's folder.
@@ -52,10 +59,15 @@ impl Settings {
         }
         let (url, token) = (variable("LAUNCHWAY_URL"), variable("LAUNCHWAY_TOKEN"));
         if let (Some(url), Some(token)) = (&url, &token) {
-            return Ok(ClientFile { url: base_url(url)?, token: token.clone() });
+            return Ok(ClientFile {
+                url: base_url(url)?,
+                token: token.clone(),
+            });
         }
         for place in &places {
-            let Some(mut found) = read_client_file(place)? else { continue };
+            let Some(mut found) = read_client_file(place)? else {
+                continue;
+            };
             // One of the two variables alone changes that part of what the file says.
             if let Some(url) = &url {
                 found.url = base_url(url)?;
@@ -80,7 +92,10 @@ fn default_home() -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/launchway"));
     }
-    let data = match std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    let data = match std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+    {
         Some(data) => data,
         None => user_home()?.join(".local/share"),
     };
@@ -97,11 +112,13 @@ pub(crate) fn login_file() -> Option<PathBuf> {
 }
 
 fn user_home() -> anyhow::Result<PathBuf> {
-    std::env::home_dir().filter(|home| home.is_absolute()).ok_or_else(|| {
-        Problem::invalid("this user has no home folder")
-            .hint("Name the installation's folder with `--home FOLDER` or LAUNCHWAY_HOME.")
-            .into()
-    })
+    std::env::home_dir()
+        .filter(|home| home.is_absolute())
+        .ok_or_else(|| {
+            Problem::invalid("this user has no home folder")
+                .hint("Name the installation's folder with `--home FOLDER` or LAUNCHWAY_HOME.")
+                .into()
+        })
 }
 
 fn read_client_file(path: &Path) -> anyhow::Result<Option<ClientFile>> {
@@ -110,7 +127,8 @@ fn read_client_file(path: &Path) -> anyhow::Result<Option<ClientFile>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let file = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let file =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
     Ok(Some(file))
 }
 
@@ -142,12 +160,18 @@ pub(crate) fn write_client_file(path: &Path, file: &ClientFile) -> anyhow::Resul
 /// It is not an http or https address.
 pub(crate) fn base_url(text: &str) -> anyhow::Result<String> {
     let trimmed = text.trim().trim_end_matches('/');
-    let rest = trimmed.strip_prefix("http://").or_else(|| trimmed.strip_prefix("https://"));
+    let rest = trimmed
+        .strip_prefix("http://")
+        .or_else(|| trimmed.strip_prefix("https://"));
     match rest {
-        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(trimmed.to_owned()),
-        _ => Err(Problem::invalid(format!("`{text}` is not the address of a server"))
-            .hint("Write it like http://127.0.0.1:7070 or https://launchway.example.org.")
-            .into()),
+        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
+            Ok(trimmed.to_owned())
+        }
+        _ => Err(
+            Problem::invalid(format!("`{text}` is not the address of a server"))
+                .hint("Write it like http://127.0.0.1:7070 or https://launchway.example.org.")
+                .into(),
+        ),
     }
 }
 
@@ -157,7 +181,10 @@ mod tests {
 
     #[test]
     fn an_address_loses_its_last_slash_and_must_be_http() {
-        assert_eq!(base_url("http://127.0.0.1:7070/").unwrap(), "http://127.0.0.1:7070");
+        assert_eq!(
+            base_url("http://127.0.0.1:7070/").unwrap(),
+            "http://127.0.0.1:7070"
+        );
         assert!(base_url("localhost:7070").is_err());
         assert!(base_url("https://").is_err());
     }
@@ -166,11 +193,17 @@ mod tests {
     fn a_written_client_file_is_private_and_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/client.json");
-        let file = ClientFile { url: "http://127.0.0.1:1".to_owned(), token: "secret".to_owned() };
+        let file = ClientFile {
+            url: "http://127.0.0.1:1".to_owned(),
+            token: "secret".to_owned(),
+        };
         write_client_file(&path, &file).unwrap();
         write_client_file(&path, &file).unwrap();
         assert_eq!(read_client_file(&path).unwrap(), Some(file));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]

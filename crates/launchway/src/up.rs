@@ -9,6 +9,7 @@
 mod child;
 mod listen;
 mod port_owner;
+mod runners;
 
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
@@ -16,9 +17,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use launchway_model::Problem;
 use launchway_model::api::{ClientFile, LoginLink, Status};
 use launchway_model::home::Home;
-use launchway_model::Problem;
 use launchway_supervisor::{Adopted, Supervisor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,6 +35,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const CONTROL_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// How long the proxy may take to end its requests in flight.
 const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(40);
+
+/// How long a build that is cancelled may take to end its commands.
+const RUNNERS_END_WITHIN: Duration = Duration::from_secs(15);
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
@@ -71,11 +75,18 @@ pub(crate) fn run(output: Output, options: Options) -> anyhow::Result<()> {
     make_private(options.home.root())?;
     let _lock = lock(&options.home)?;
     let ports = listen::open(output, &options)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(output, &options, ports.apps, ports.api))
 }
 
-async fn serve(output: Output, options: &Options, apps: TcpListener, api: TcpListener) -> anyhow::Result<()> {
+async fn serve(
+    output: Output,
+    options: &Options,
+    apps: TcpListener,
+    api: TcpListener,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let started = Instant::now();
     let mut control = Child::new("control", options.home.root(), api)?;
@@ -119,7 +130,11 @@ async fn watch(output: Output, control: &mut Child, proxy: &mut Child, signals: 
 
 fn revive(output: Output, child: &mut Child, ended: &str) {
     let pause = child.plan_restart();
-    let when = if pause.is_zero() { "at once".to_owned() } else { format!("in {} ms", pause.as_millis()) };
+    let when = if pause.is_zero() {
+        "at once".to_owned()
+    } else {
+        format!("in {} ms", pause.as_millis())
+    };
     output.note(format!(
         "{} ended with {ended}; it is started again {when}",
         output.note_tone(Tone::Warning, child.role())
@@ -128,14 +143,21 @@ fn revive(output: Output, child: &mut Child, ended: &str) {
 
 /// Control first, so that nobody reacts to what follows; then the proxy, which ends its requests in flight while the
 /// apps still answer; then the apps.
-async fn stop(output: Output, options: &Options, control: &mut Child, proxy: &mut Child, signals: &mut Signals) {
+async fn stop(
+    output: Output,
+    options: &Options,
+    control: &mut Child,
+    proxy: &mut Child,
+    signals: &mut Signals,
+) {
     output.note("stopping");
     let graceful = async {
         control.stop(CONTROL_ENDS_WITHIN).await;
         proxy.stop(PROXY_ENDS_WITHIN).await;
         if options.keep_apps {
-            output.note("the apps go on running; the next `launchway up` takes them over");
+            output.note("apps and builds go on; the next `launchway up` takes them over");
         } else {
+            runners::cancel(&options.home, RUNNERS_END_WITHIN).await;
             stop_apps(output, &options.home).await;
         }
     };
@@ -146,7 +168,9 @@ async fn stop(output: Output, options: &Options, control: &mut Child, proxy: &mu
 }
 
 async fn stop_apps(output: Output, home: &Home) {
-    let Ok(binary) = std::env::current_exe() else { return };
+    let Ok(binary) = std::env::current_exe() else {
+        return;
+    };
     let supervisor = Supervisor::new(binary, home.clone());
     let mut stops = tokio::task::JoinSet::new();
     for adopted in supervisor.adopt_all().await {
@@ -170,8 +194,12 @@ async fn first_answer(home: &Home, address: std::net::SocketAddr) -> anyhow::Res
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         // The file of an earlier start may name another port and a token that is still good: the port decides.
-        let read = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<ClientFile>(&text).ok());
-        if let Some(server) = read.filter(|server| server.url.ends_with(&format!(":{}", address.port()))) {
+        let read = std::fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| serde_json::from_str::<ClientFile>(&text).ok());
+        if let Some(server) =
+            read.filter(|server| server.url.ends_with(&format!(":{}", address.port())))
+        {
             let client = Client::new(server);
             let (client, answer) = tokio::task::spawn_blocking(move || {
                 let answer = client.get::<Status>("/status");
@@ -180,11 +208,15 @@ async fn first_answer(home: &Home, address: std::net::SocketAddr) -> anyhow::Res
             .await?;
             match answer {
                 Ok(_) => return Ok(client),
-                Err(error) if Instant::now() >= deadline => return Err(error).context("control does not answer"),
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(error).context("control does not answer");
+                }
                 Err(_) => {}
             }
         } else if Instant::now() >= deadline {
-            return Err(Problem::unavailable("control does not come up").hint("Its lines above tell why.").into());
+            return Err(Problem::unavailable("control does not come up")
+                .hint("Its lines above tell why.")
+                .into());
         }
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
@@ -199,7 +231,8 @@ async fn announce(
     started: Instant,
 ) -> anyhow::Result<()> {
     let link: LoginLink =
-        tokio::task::spawn_blocking(move || client.post("/login-links", &serde_json::json!({}))).await??;
+        tokio::task::spawn_blocking(move || client.post("/login-links", &serde_json::json!({})))
+            .await??;
     let summary = Summary {
         apps: format!("http://{}", proxy.address()),
         api: format!("http://{}", control.address()),
@@ -215,11 +248,21 @@ async fn announce(
         strong(concat!("Launchway ", env!("CARGO_PKG_VERSION"))),
         output.tone(Tone::Faint, crate::words::duration(started.elapsed()))
     ))?;
-    output.line(format!("  apps    {}   each at http://NAME.localhost:{}", summary.apps, proxy.address().port()))?;
+    output.line(format!(
+        "  apps    {}   each at http://NAME.localhost:{}",
+        summary.apps,
+        proxy.address().port()
+    ))?;
     output.line(format!("  pages   {}", summary.api))?;
-    output.line(format!("  log in  {}   once, within ten minutes; `launchway open` makes another", summary.login))?;
+    output.line(format!(
+        "  log in  {}   once, within ten minutes; `launchway open` makes another",
+        summary.login
+    ))?;
     output.line(format!("  home    {}", summary.home.display()))?;
-    output.line(output.tone(Tone::Faint, "Deploy with `launchway deploy` in a repository. Ctrl-C stops all."))?;
+    output.line(output.tone(
+        Tone::Faint,
+        "Deploy with `launchway deploy` in a repository. Ctrl-C stops all.",
+    ))?;
     Ok(())
 }
 
@@ -228,12 +271,16 @@ fn make_private(folder: &std::path::Path) -> anyhow::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(|error| {
-        Problem::invalid(format!("cannot make the folder {}", folder.display()))
-            .cause(error)
-            .hint("Name another with `--home FOLDER` or LAUNCHWAY_HOME.")
-            .into()
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(folder)
+        .map_err(|error| {
+            Problem::invalid(format!("cannot make the folder {}", folder.display()))
+                .cause(error)
+                .hint("Name another with `--home FOLDER` or LAUNCHWAY_HOME.")
+                .into()
+        })
 }
 
 /// One `up` per home.
@@ -249,10 +296,13 @@ fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
     if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         let holder = std::fs::read_to_string(&path).unwrap_or_default();
         let holder = holder.trim();
-        return Err(Problem::conflict(format!("`launchway up` runs already for {}", home.root().display()))
-            .cause(format!("process {holder} has it"))
-            .hint("Use that one, stop it, or name another folder with `--home FOLDER`.")
-            .into());
+        return Err(Problem::conflict(format!(
+            "`launchway up` runs already for {}",
+            home.root().display()
+        ))
+        .cause(format!("process {holder} has it"))
+        .hint("Use that one, stop it, or name another folder with `--home FOLDER`.")
+        .into());
     }
     file.set_len(0)?;
     std::io::Write::write_all(&mut &file, std::process::id().to_string().as_bytes())?;

@@ -68,7 +68,10 @@ pub(crate) fn shared() -> &'static Installation {
 pub(crate) fn assert_undisturbed(installation: &Installation, name: &str) {
     let answer = installation.get(name, "/");
     assert_eq!((answer.status, answer.text().as_str()), (200, "version 1"));
-    let releases = installation.run(&["releases", "--app", name, "--json"]).ok("releases").json();
+    let releases = installation
+        .run(&["releases", "--app", name, "--json"])
+        .ok("releases")
+        .json();
     let serving: Vec<_> = releases
         .as_array()
         .unwrap()

@@ -6,7 +6,11 @@ use crate::apps;
 
 /// Adds our remote, with the token as its password.
 fn remote(installation: &Installation, repository: &Repository, app: &str) {
-    let address = format!("http://launchway:{}@{}/git/{app}.git", installation.token(), installation.api());
+    let address = format!(
+        "http://launchway:{}@{}/git/{app}.git",
+        installation.token(),
+        installation.api()
+    );
     repository.git(&["remote", "add", "launchway", &address]);
 }
 
@@ -19,26 +23,48 @@ fn a_push_builds_and_deploys_and_a_broken_one_is_refused_with_its_reason() {
     let pushed = repository.try_git(&["push", "launchway", "main"]);
     let said = String::from_utf8_lossy(&pushed.stderr).into_owned();
     assert!(pushed.status.success(), "{said}");
-    assert!(said.contains("pushed.localhost"), "the pusher is told where it serves:\n{said}");
+    assert!(
+        said.contains("pushed.localhost"),
+        "the pusher is told where it serves:\n{said}"
+    );
     assert_eq!(installation.get("pushed", "/").text(), "version 1");
 
     repository.replace("app.py", "version 1", "version 2");
-    repository.write("launchway.toml", &format!("{}\n[[stage]]\nname = \"Tests\"\nrun = \"echo one test is red; exit 1\"\n", apps::DESCRIPTION));
+    repository.write(
+        "launchway.toml",
+        &format!(
+            "{}\n[[stage]]\nname = \"Tests\"\nrun = \"echo one test is red; exit 1\"\n",
+            apps::DESCRIPTION
+        ),
+    );
     repository.commit("red");
     let refused = repository.try_git(&["push", "launchway", "main"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success(), "a push whose build fails must fail:\n{said}");
-    assert!(said.contains("one test is red") && said.contains("Tests"), "{said}");
+    assert!(
+        !refused.status.success(),
+        "a push whose build fails must fail:\n{said}"
+    );
+    assert!(
+        said.contains("one test is red") && said.contains("Tests"),
+        "{said}"
+    );
     assert_eq!(installation.get("pushed", "/").text(), "version 1");
 
     repository.write("launchway.toml", apps::DESCRIPTION);
     repository.commit("green again");
     let again = repository.try_git(&["push", "launchway", "main"]);
-    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(
+        again.status.success(),
+        "{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
     assert_eq!(installation.get("pushed", "/").text(), "version 2");
 
     // The remote names the app, whatever the folder is called.
-    let here = installation.run_in(repository.path(), &["apps", "info", "--json"]).ok("info").json();
+    let here = installation
+        .run_in(repository.path(), &["apps", "info", "--json"])
+        .ok("info")
+        .json();
     assert_eq!(here["name"], "pushed");
 }
 
@@ -49,7 +75,14 @@ fn a_push_without_the_token_is_refused() {
     for user in ["", "launchway:wrong@"] {
         let address = format!("http://{user}{}/git/closed.git", installation.api());
         let refused = repository.try_git(&["push", &address, "main"]);
-        assert!(!refused.status.success(), "{}", String::from_utf8_lossy(&refused.stderr));
+        assert!(
+            !refused.status.success(),
+            "{}",
+            String::from_utf8_lossy(&refused.stderr)
+        );
     }
-    assert_eq!(installation.run(&["apps", "--json"]).ok("apps").json(), serde_json::json!([]));
+    assert_eq!(
+        installation.run(&["apps", "--json"]).ok("apps").json(),
+        serde_json::json!([])
+    );
 }

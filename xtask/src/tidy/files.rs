@@ -7,25 +7,41 @@ use anyhow::Context as _;
 /// The most lines of a source file.
 const MAX_LINES: usize = 700;
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "managers", "misc"];
+const EMPTY_NAMES: [&str; 8] = [
+    "util", "utils", "common", "helper", "helpers", "manager", "managers", "misc",
+];
 
 /// The faults of all Rust sources.
 pub(super) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut faults = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "e2e", "bench", "xtask"].iter().map(|folder| root.join(folder)).collect();
+    let mut folders: Vec<PathBuf> = ["crates", "e2e", "bench", "xtask"]
+        .iter()
+        .map(|folder| root.join(folder))
+        .collect();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        for entry in std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?
+        {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if path.is_dir() {
                 if name != "target" && !name.starts_with('.') {
                     faults.extend(bad_name(&path, root));
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 faults.extend(bad_name(&path, root));
-                faults.extend(source(&text).into_iter().map(|fault| format!("{}: {fault}", shown(&path, root))));
+                faults.extend(
+                    source(&text)
+                        .into_iter()
+                        .map(|fault| format!("{}: {fault}", shown(&path, root))),
+                );
             }
         }
     }
@@ -34,7 +50,10 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn shown(path: &Path, root: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
+    path.strip_prefix(root)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 fn bad_name(path: &Path, root: &Path) -> Option<String> {
@@ -42,7 +61,12 @@ fn bad_name(path: &Path, root: &Path) -> Option<String> {
     EMPTY_NAMES
         .iter()
         .find(|name| stem.split(['_', '-']).any(|word| word == **name))
-        .map(|name| format!("{}: `{name}` says nothing about what is inside", shown(path, root)))
+        .map(|name| {
+            format!(
+                "{}: `{name}` says nothing about what is inside",
+                shown(path, root)
+            )
+        })
 }
 
 /// The faults of one file's text.
@@ -67,7 +91,13 @@ fn source(text: &str) -> Vec<String> {
 
 /// Marks of unfinished work, put together here so that this file does not hold them.
 fn unfinished() -> [String; 4] {
-    [["to", "do!("], ["unimpl", "emented!("], ["TO", "DO"], ["FIX", "ME"]].map(|parts| parts.concat())
+    [
+        ["to", "do!("],
+        ["unimpl", "emented!("],
+        ["TO", "DO"],
+        ["FIX", "ME"],
+    ]
+    .map(|parts| parts.concat())
 }
 
 #[cfg(test)]

@@ -39,28 +39,50 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--locked",
+            "--offline",
+        ])
         .output()
         .context("cannot start cargo")?;
-    ensure!(output.status.success(), "cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "cargo metadata failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     faults(&serde_json::from_slice(&output.stdout)?)
 }
 
 fn faults(metadata: &Value) -> anyhow::Result<Vec<String>> {
-    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
-    let ours: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata names no packages")?;
+    let ours: Vec<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let mut faults = Vec::new();
     for package in packages {
-        let Some(name) = package["name"].as_str() else { continue };
+        let Some(name) = package["name"].as_str() else {
+            continue;
+        };
         if name == "xtask" {
             continue;
         }
         let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
-            faults.push(format!("{name}: a crate that ARCHITECTURE.md and xtask/src/tidy/graph.rs do not know"));
+            faults.push(format!(
+                "{name}: a crate that ARCHITECTURE.md and xtask/src/tidy/graph.rs do not know"
+            ));
             continue;
         };
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let Some(dependency) = dependency["name"].as_str() else { continue };
+            let Some(dependency) = dependency["name"].as_str() else {
+                continue;
+            };
             let allowed = allowed.contains(&"*") || allowed.contains(&dependency);
             // A crate may name itself to switch on its own features in tests.
             if ours.contains(&dependency) && dependency != name && !allowed {

@@ -18,11 +18,19 @@ pub(crate) struct Stream {
 impl Stream {
     /// Reads the body of an answer.
     pub(super) fn new(answer: Response<Body>) -> Self {
-        Self::of(answer.into_body().into_with_config().limit(u64::MAX).reader())
+        Self::of(
+            answer
+                .into_body()
+                .into_with_config()
+                .limit(u64::MAX)
+                .reader(),
+        )
     }
 
     fn of(reader: impl Read + Send + 'static) -> Self {
-        Self { lines: BufReader::new(Box::new(reader)) }
+        Self {
+            lines: BufReader::new(Box::new(reader)),
+        }
     }
 
     /// The next document; `None` when the answer ended.
@@ -34,7 +42,11 @@ impl Stream {
         loop {
             line.clear();
             let read = self.lines.read_until(b'\n', &mut line).map_err(|error| {
-                Problem::new(ProblemKind::Unavailable, "the connection to Launchway broke").cause(error)
+                Problem::new(
+                    ProblemKind::Unavailable,
+                    "the connection to Launchway broke",
+                )
+                .cause(error)
             })?;
             if read == 0 {
                 return Ok(None);

@@ -27,7 +27,10 @@ fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<String>) 
 }
 
 fn client(url: String) -> Client {
-    Client::new(ClientFile { url, token: "t0k".to_owned() })
+    Client::new(ClientFile {
+        url,
+        token: "t0k".to_owned(),
+    })
 }
 
 fn problem(error: &anyhow::Error) -> &Problem {
@@ -42,15 +45,27 @@ fn a_problem_in_an_answer_becomes_the_error() {
     );
     let error = client(url).get::<Status>("/apps/shpo").unwrap_err();
     assert_eq!(problem(&error).kind, ProblemKind::NotFound);
-    assert_eq!(problem(&error).hint.as_deref(), Some("Did you mean `shop`?"));
+    assert_eq!(
+        problem(&error).hint.as_deref(),
+        Some("Did you mean `shop`?")
+    );
     let asked = asked.join().unwrap();
-    assert!(asked.starts_with("GET /api/v1/apps/shpo HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.to_ascii_lowercase().contains("authorization: bearer t0k"), "{asked}");
+    assert!(
+        asked.starts_with("GET /api/v1/apps/shpo HTTP/1.1\r\n"),
+        "{asked}"
+    );
+    assert!(
+        asked
+            .to_ascii_lowercase()
+            .contains("authorization: bearer t0k"),
+        "{asked}"
+    );
 }
 
 #[test]
 fn an_answer_that_is_no_problem_still_says_what_came() {
-    let (url, _asked) = answering("HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<h1>no upstream</h1>");
+    let (url, _asked) =
+        answering("HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<h1>no upstream</h1>");
     let error = client(url).get::<Status>("/status").unwrap_err();
     assert_eq!(problem(&error).kind, ProblemKind::Unavailable);
     assert_eq!(problem(&error).causes, ["<h1>no upstream</h1>"]);
@@ -64,7 +79,13 @@ fn a_server_that_is_not_there_is_named() {
     let error = client(url.clone()).get::<Status>("/status").unwrap_err();
     assert_eq!(problem(&error).kind, ProblemKind::Unavailable);
     assert!(problem(&error).message.contains(&url), "{error}");
-    assert!(problem(&error).hint.as_deref().unwrap().contains("launchway up"));
+    assert!(
+        problem(&error)
+            .hint
+            .as_deref()
+            .unwrap()
+            .contains("launchway up")
+    );
 }
 
 #[test]

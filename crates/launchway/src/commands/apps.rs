@@ -60,7 +60,9 @@ pub(crate) fn run(context: &Context, args: Apps) -> anyhow::Result<ExitCode> {
         What::Info { app } => info(context, &OfApp { app })?,
         What::Create { app } => {
             let made: App = context.client()?.post("/apps", &CreateApp { name: app })?;
-            context.output.result(&made, |output| Ok(output.line(format!("made {}", made.name))?))?;
+            context.output.result(&made, |output| {
+                Ok(output.line(format!("made {}", made.name))?)
+            })?;
         }
         What::Delete { app, yes } => delete(context, &app, yes)?,
         What::Apply { file, app } => apply(context, &file, app)?,
@@ -100,7 +102,11 @@ fn instances(app: &App) -> String {
         return "stopped".to_owned();
     }
     let wanted: u32 = app.formation.values().sum();
-    let healthy = app.instances.iter().filter(|instance| instance.healthy.unwrap_or(true)).count();
+    let healthy = app
+        .instances
+        .iter()
+        .filter(|instance| instance.healthy.unwrap_or(true))
+        .count();
     if wanted == 0 && app.instances.is_empty() {
         return "files".to_owned();
     }
@@ -158,7 +164,9 @@ fn delete(context: &Context, app: &AppName, yes: bool) -> anyhow::Result<()> {
     if !yes {
         use std::io::{BufRead as _, IsTerminal as _};
         if !std::io::stdin().is_terminal() {
-            return Err(Problem::invalid("deleting an app cannot be undone").hint("Say `--yes` to do it without being asked.").into());
+            return Err(Problem::invalid("deleting an app cannot be undone")
+                .hint("Say `--yes` to do it without being asked.")
+                .into());
         }
         context.output.note(format!("This deletes {app} with its releases, configuration, logs and files. Type its name to go on:"));
         let mut answer = String::new();
@@ -178,14 +186,24 @@ fn apply(context: &Context, file: &Path, app: Option<AppName>) -> anyhow::Result
     let toml = std::fs::read_to_string(file).map_err(|error| {
         Problem::invalid(format!("cannot read {}", file.display())).cause(error)
     })?;
-    let app = app.unwrap_or_else(|| repository::app_of_folder(Path::new(file.file_stem().unwrap_or_default())));
+    let app = app.unwrap_or_else(|| {
+        repository::app_of_folder(Path::new(file.file_stem().unwrap_or_default()))
+    });
     let client = context.client()?;
     let path = app_path(&app, "description");
-    client.send(Method::PUT, &path, Some(&Description { toml })).with_context(|| format!("{} is not applied to {app}", file.display()))?;
+    client
+        .send(Method::PUT, &path, Some(&Description { toml }))
+        .with_context(|| format!("{} is not applied to {app}", file.display()))?;
     await_change(
         context,
         &client,
-        &ChangeAccepted { deploy: None, release: None },
-        &format!("{app} is described by {}; its next build follows it", file.display()),
+        &ChangeAccepted {
+            deploy: None,
+            release: None,
+        },
+        &format!(
+            "{app} is described by {}; its next build follows it",
+            file.display()
+        ),
     )
 }

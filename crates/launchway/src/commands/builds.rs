@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use launchway_model::build::{Build, BuildResult, BuildState, StageId, StageState, TestCase, TestOutcome};
+use launchway_model::build::{
+    Build, BuildResult, BuildState, StageId, StageState, TestCase, TestOutcome,
+};
 use launchway_model::runner::LogLine;
 use launchway_model::{AppName, BuildId, Problem};
 use ureq::http::Method;
@@ -66,8 +68,14 @@ pub(crate) fn run(context: &Context, args: Builds) -> anyhow::Result<ExitCode> {
         What::Show { build } => show(context.output, &client, build)?,
         What::Log { build, stage } => log(context.output, &client, build, stage.as_deref())?,
         What::Cancel { build } => {
-            client.send(Method::POST, &format!("/builds/{}/cancel", build.0), None::<&()>)?;
-            context.output.note(format!("build {build} is being cancelled"));
+            client.send(
+                Method::POST,
+                &format!("/builds/{}/cancel", build.0),
+                None::<&()>,
+            )?;
+            context
+                .output
+                .note(format!("build {build} is being cancelled"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -110,7 +118,11 @@ fn show(output: Output, client: &Client, id: BuildId) -> anyhow::Result<()> {
         output.tone(tone(&build.state), state(&build.state)),
         output.tone(Tone::Faint, took(&build.state, now)),
     ))?;
-    output.line(format!("  commit {} {}", words::short(&build.request.commit), build.request.subject))?;
+    output.line(format!(
+        "  commit {} {}",
+        words::short(&build.request.commit),
+        build.request.subject
+    ))?;
     output.line(format!("  author {}", build.request.author))?;
     if !build.stages.is_empty() {
         let mut table = Table::new(&["", "stage", "state", "took"]);
@@ -118,22 +130,44 @@ fn show(output: Output, client: &Client, id: BuildId) -> anyhow::Result<()> {
             let (state, took) = match &stage.status {
                 StageState::Waiting => ("waiting", String::new()),
                 StageState::Running { since } => ("running", words::between(*since, now)),
-                StageState::Finished { result, since, at } => (result_name(*result), words::between(*since, *at)),
+                StageState::Finished { result, since, at } => {
+                    (result_name(*result), words::between(*since, *at))
+                }
             };
-            table.row([stage.info.id.0.to_string(), stage.info.name.clone(), state.to_owned(), took]);
+            table.row([
+                stage.info.id.0.to_string(),
+                stage.info.name.clone(),
+                state.to_owned(),
+                took,
+            ]);
         }
         output.table(&table)?;
     }
     if let Some(tests) = &build.tests {
-        output.line(format!("tests: {} passed, {} failed, {} skipped", tests.passed, tests.failed, tests.skipped))?;
+        output.line(format!(
+            "tests: {} passed, {} failed, {} skipped",
+            tests.passed, tests.failed, tests.skipped
+        ))?;
         if tests.failed > 0 {
             let cases: Vec<TestCase> = client.get(&format!("/builds/{}/tests", id.0))?;
-            for case in cases.iter().filter(|case| case.outcome == TestOutcome::Failed) {
-                output.line(format!("  {} {}: {}", output.tone(Tone::Bad, "✘"), case.suite, case.name))?;
+            for case in cases
+                .iter()
+                .filter(|case| case.outcome == TestOutcome::Failed)
+            {
+                output.line(format!(
+                    "  {} {}: {}",
+                    output.tone(Tone::Bad, "✘"),
+                    case.suite,
+                    case.name
+                ))?;
             }
         }
     }
-    if let BuildState::Finished { problem: Some(problem), .. } = &build.state {
+    if let BuildState::Finished {
+        problem: Some(problem),
+        ..
+    } = &build.state
+    {
         output.problem(problem);
     }
     Ok(())
@@ -144,12 +178,19 @@ fn log(output: Output, client: &Client, id: BuildId, stage: Option<&str>) -> any
     let chosen: Vec<(StageId, &str)> = build
         .stages
         .iter()
-        .filter(|candidate| stage.is_none_or(|stage| candidate.info.name == stage || candidate.info.id.0.to_string() == stage))
+        .filter(|candidate| {
+            stage.is_none_or(|stage| {
+                candidate.info.name == stage || candidate.info.id.0.to_string() == stage
+            })
+        })
         .map(|stage| (stage.info.id, stage.info.name.as_str()))
         .collect();
     if let (Some(stage), true) = (stage, chosen.is_empty()) {
         let mut problem = Problem::not_found(format!("build {id} has no stage `{stage}`"));
-        problem.hint = launchway_model::suggest::did_you_mean(stage, build.stages.iter().map(|stage| stage.info.name.as_str()));
+        problem.hint = launchway_model::suggest::did_you_mean(
+            stage,
+            build.stages.iter().map(|stage| stage.info.name.as_str()),
+        );
         return Err(problem.into());
     }
     for (stage, name) in chosen {
@@ -181,8 +222,14 @@ fn state(state: &BuildState) -> &'static str {
 fn tone(state: &BuildState) -> Tone {
     match state {
         BuildState::Queued { .. } | BuildState::Running { .. } => Tone::Strong,
-        BuildState::Finished { result: BuildResult::Success, .. } => Tone::Good,
-        BuildState::Finished { result: BuildResult::Unstable, .. } => Tone::Warning,
+        BuildState::Finished {
+            result: BuildResult::Success,
+            ..
+        } => Tone::Good,
+        BuildState::Finished {
+            result: BuildResult::Unstable,
+            ..
+        } => Tone::Warning,
         BuildState::Finished { .. } => Tone::Bad,
     }
 }

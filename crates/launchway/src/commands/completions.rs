@@ -19,6 +19,8 @@ pub(crate) struct Completions {
 pub(crate) fn run(context: &Context, args: Completions) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "launchway", &mut text);
-    context.output.line(String::from_utf8_lossy(&text).trim_end())?;
+    context
+        .output
+        .line(String::from_utf8_lossy(&text).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

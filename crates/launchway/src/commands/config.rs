@@ -63,15 +63,23 @@ impl FromStr for Variable {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) =
-            text.split_once('=').ok_or_else(|| format!("`{text}` must read NAME=VALUE"))?;
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` must read NAME=VALUE"))?;
         let mut characters = name.chars();
-        let good = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        let good = characters
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
             && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !good {
-            return Err(format!("`{name}` cannot be a variable's name: letters, digits and _, no digit first"));
+            return Err(format!(
+                "`{name}` cannot be a variable's name: letters, digits and _, no digit first"
+            ));
         }
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 }
 
@@ -81,19 +89,38 @@ pub(crate) fn run(context: &Context, args: Config) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Set { vars, of } => {
             let set = vars.into_iter().map(|var| (var.name, var.value)).collect();
-            change(context, &of, &api::ConfigChange { set, unset: Vec::new() })?;
+            change(
+                context,
+                &of,
+                &api::ConfigChange {
+                    set,
+                    unset: Vec::new(),
+                },
+            )?;
         }
         What::Unset { names, of } => {
-            change(context, &of, &api::ConfigChange { set: BTreeMap::new(), unset: names })?;
+            change(
+                context,
+                &of,
+                &api::ConfigChange {
+                    set: BTreeMap::new(),
+                    unset: names,
+                },
+            )?;
         }
         What::Get { name, of } => {
             let config: api::Config = client.get(&of.path("config")?)?;
             let Some(value) = config.vars.get(&name) else {
                 let mut problem = Problem::not_found(format!("`{name}` is not set"));
-                problem.hint = launchway_model::suggest::did_you_mean(&name, config.vars.keys().map(String::as_str));
+                problem.hint = launchway_model::suggest::did_you_mean(
+                    &name,
+                    config.vars.keys().map(String::as_str),
+                );
                 return Err(problem.into());
             };
-            context.output.result(value, |output| Ok(output.line(value)?))?;
+            context
+                .output
+                .result(value, |output| Ok(output.line(value)?))?;
         }
         What::List { of } => {
             let config: api::Config = client.get(&of.path("config")?)?;
@@ -112,7 +139,10 @@ pub(crate) fn run(context: &Context, args: Config) -> anyhow::Result<ExitCode> {
 fn change(context: &Context, of: &OfApp, change: &api::ConfigChange) -> anyhow::Result<()> {
     let client = context.client()?;
     let (_, deploy) = client.change_config(&of.path("config")?, change)?;
-    let accepted = api::ChangeAccepted { deploy, release: None };
+    let accepted = api::ChangeAccepted {
+        deploy,
+        release: None,
+    };
     await_change(context, &client, &accepted, "kept for the next release")
 }
 

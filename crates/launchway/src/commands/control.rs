@@ -19,7 +19,12 @@ pub(crate) struct Control {
     #[arg(long, default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// The address that links name, where it is not the one listened on
-    #[arg(long, value_name = "URL", env = "LAUNCHWAY_PUBLIC_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LAUNCHWAY_PUBLIC_URL",
+        hide_env_values = true
+    )]
     public_url: Option<String>,
     /// How many builds run at once
     #[arg(long, default_value_t = 2, value_name = "NUMBER")]
@@ -106,8 +111,14 @@ mod tests {
 
     #[test]
     fn links_never_name_all_addresses() {
-        assert_eq!(reachable("0.0.0.0:1".parse().unwrap()).to_string(), "127.0.0.1:1");
+        assert_eq!(
+            reachable("0.0.0.0:1".parse().unwrap()).to_string(),
+            "127.0.0.1:1"
+        );
         assert_eq!(reachable("[::]:1".parse().unwrap()).to_string(), "[::1]:1");
-        assert_eq!(reachable("10.1.2.3:1".parse().unwrap()).to_string(), "10.1.2.3:1");
+        assert_eq!(
+            reachable("10.1.2.3:1".parse().unwrap()).to_string(),
+            "10.1.2.3:1"
+        );
     }
 }

@@ -62,7 +62,10 @@ pub(crate) fn run(context: &Context, args: Deploy) -> anyhow::Result<ExitCode> {
         if !is_local(&client.server().url) {
             return push(context, &client, &repository, &app, &args);
         }
-        let folder = repository.folder.to_str().context("the repository's path is not UTF-8")?;
+        let folder = repository
+            .folder
+            .to_str()
+            .context("the repository's path is not UTF-8")?;
         let request = DeployRequest {
             source: Some(folder.to_owned()),
             branch: match (&args.branch, &args.commit) {
@@ -79,7 +82,10 @@ pub(crate) fn run(context: &Context, args: Deploy) -> anyhow::Result<ExitCode> {
     let accepted: DeployAccepted = client.post(&app_path(&app, "deploys"), &request)?;
     if args.no_wait {
         context.output.result(&accepted, |output| {
-            Ok(output.line(format!("build {} of {} is queued", accepted.build, accepted.app))?)
+            Ok(output.line(format!(
+                "build {} of {} is queued",
+                accepted.build, accepted.app
+            ))?)
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -91,7 +97,9 @@ pub(crate) fn run(context: &Context, args: Deploy) -> anyhow::Result<ExitCode> {
             context.output.note_tone(Tone::Strong, &accepted.app),
             words::short(&accepted.commit),
             accepted.subject,
-            context.output.note_tone(Tone::Faint, format!("build {}", accepted.build)),
+            context
+                .output
+                .note_tone(Tone::Faint, format!("build {}", accepted.build)),
         ));
     }
     let outcome = progress::follow_build(context.output, &client, accepted.build, args.verbose)?;
@@ -109,20 +117,28 @@ fn local(context: &Context, source: &Path) -> anyhow::Result<Repository> {
             .hint("Give the folder of a git repository, or an address that git can clone.")
     })?;
     let Some(repository) = Repository::around(&folder)? else {
-        return Err(Problem::invalid(format!("{} is not in a git repository", folder.display()))
-            .hint("Launchway deploys commits: `git init`, `git add .` and `git commit` make one.")
-            .into());
+        return Err(
+            Problem::invalid(format!("{} is not in a git repository", folder.display()))
+                .hint(
+                    "Launchway deploys commits: `git init`, `git add .` and `git commit` make one.",
+                )
+                .into(),
+        );
     };
     if repository.head()?.is_none() {
-        return Err(Problem::invalid(format!("{} has no commit yet", repository.folder.display()))
-            .hint("Launchway deploys commits: `git add .` and `git commit` make one.")
-            .into());
+        return Err(
+            Problem::invalid(format!("{} has no commit yet", repository.folder.display()))
+                .hint("Launchway deploys commits: `git add .` and `git commit` make one.")
+                .into(),
+        );
     }
     let changed = repository.changed_files()?;
     if changed > 0 && !context.output.is_json() {
         context.output.note(format!(
             "{} not committed: the last commit is deployed, without them",
-            context.output.note_tone(Tone::Warning, words::count(changed as u64, "changed file")),
+            context
+                .output
+                .note_tone(Tone::Warning, words::count(changed as u64, "changed file")),
         ));
     }
     Ok(repository)
@@ -130,7 +146,12 @@ fn local(context: &Context, source: &Path) -> anyhow::Result<Repository> {
 
 /// Whether control runs on this machine, and so can read a folder of ours.
 fn is_local(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = url
+        .split_once("://")
+        .map_or(url, |(_, rest)| rest)
+        .split('/')
+        .next()
+        .unwrap_or_default();
     let name = match host.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -139,13 +160,23 @@ fn is_local(url: &str) -> bool {
 }
 
 /// A control on another machine cannot read this folder: the commit is pushed to it, and git shows the progress.
-fn push(context: &Context, client: &Client, repository: &Repository, app: &AppName, args: &Deploy) -> anyhow::Result<ExitCode> {
+fn push(
+    context: &Context,
+    client: &Client,
+    repository: &Repository,
+    app: &AppName,
+    args: &Deploy,
+) -> anyhow::Result<ExitCode> {
     let server = client.server();
     let branch = match &args.branch {
         Some(branch) => branch.clone(),
         None => repository.branch()?.unwrap_or_else(|| "main".to_owned()),
     };
-    let revision = args.commit.as_deref().or(args.branch.as_deref()).unwrap_or("HEAD");
+    let revision = args
+        .commit
+        .as_deref()
+        .or(args.branch.as_deref())
+        .unwrap_or("HEAD");
     let credentials = base64_of(&format!("launchway:{}", server.token));
     context.output.note(format!("pushing to {}", server.url));
     // The token goes through the environment: arguments can be read by every user of the machine.
@@ -158,13 +189,20 @@ fn push(context: &Context, client: &Client, repository: &Repository, app: &AppNa
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "http.extraHeader")
-        .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {credentials}"))
+        .env(
+            "GIT_CONFIG_VALUE_0",
+            format!("Authorization: Basic {credentials}"),
+        )
         .status()
         .context("cannot start git")?;
     if status.success() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Problem::failed(format!("git push to {} failed", server.url)).hint("The lines above tell why.").into())
+    Err(
+        Problem::failed(format!("git push to {} failed", server.url))
+            .hint("The lines above tell why.")
+            .into(),
+    )
 }
 
 /// Base64 with padding (RFC 4648, section 4).
@@ -172,10 +210,16 @@ fn base64_of(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
     for three in text.as_bytes().chunks(3) {
-        let bits = three.iter().enumerate().fold(0_u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
+        let bits = three.iter().enumerate().fold(0_u32, |bits, (at, byte)| {
+            bits | u32::from(*byte) << (16 - 8 * at)
+        });
         for digit in 0..4 {
             let index = (bits >> (18 - 6 * digit)) & 63;
-            encoded.push(if digit <= three.len() { char::from(DIGITS[index as usize]) } else { '=' });
+            encoded.push(if digit <= three.len() {
+                char::from(DIGITS[index as usize])
+            } else {
+                '='
+            });
         }
     }
     encoded
@@ -187,10 +231,18 @@ mod tests {
 
     #[test]
     fn only_loopback_is_this_machine() {
-        for local in ["http://127.0.0.1:7070", "http://localhost", "http://[::1]:80"] {
+        for local in [
+            "http://127.0.0.1:7070",
+            "http://localhost",
+            "http://[::1]:80",
+        ] {
             assert!(is_local(local), "{local}");
         }
-        for remote in ["https://launchway.example.org", "http://10.0.0.1:7070", "http://localhost.example.org"] {
+        for remote in [
+            "https://launchway.example.org",
+            "http://10.0.0.1:7070",
+            "http://localhost.example.org",
+        ] {
             assert!(!is_local(remote), "{remote}");
         }
     }

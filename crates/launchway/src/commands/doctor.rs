@@ -47,9 +47,21 @@ enum Verdict {
 /// Runs the command.
 pub(crate) fn run(context: &Context, _: Doctor) -> anyhow::Result<ExitCode> {
     let settings = context.settings()?;
-    let mut checks = vec![tool("git", "git", Verdict::Broken, "sources are fetched with it", "apt-get install git")];
+    let mut checks = vec![tool(
+        "git",
+        "git",
+        Verdict::Broken,
+        "sources are fetched with it",
+        "apt-get install git",
+    )];
     python(&mut checks);
-    checks.push(tool("node", "node", Verdict::Lacking, "only Node apps need it", "apt-get install nodejs npm"));
+    checks.push(tool(
+        "node",
+        "node",
+        Verdict::Lacking,
+        "only Node apps need it",
+        "apt-get install nodejs npm",
+    ));
     host(&mut checks);
     checks.push(disk(settings.home()));
     checks.push(memory());
@@ -63,7 +75,11 @@ pub(crate) fn run(context: &Context, _: Doctor) -> anyhow::Result<ExitCode> {
         Ok(())
     })?;
     let broken = checks.iter().any(|check| check.verdict == Verdict::Broken);
-    Ok(if broken { ExitCode::from(launchway_model::ProblemKind::Failed.exit_code()) } else { ExitCode::SUCCESS })
+    Ok(if broken {
+        ExitCode::from(launchway_model::ProblemKind::Failed.exit_code())
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn print(output: Output, check: &Check) -> std::io::Result<()> {
@@ -72,7 +88,12 @@ fn print(output: Output, check: &Check) -> std::io::Result<()> {
         Verdict::Lacking => ("!", Tone::Warning),
         Verdict::Broken => ("✘", Tone::Bad),
     };
-    output.line(format!("{} {:<12} {}", output.tone(tone, sign), check.name, check.found))?;
+    output.line(format!(
+        "{} {:<12} {}",
+        output.tone(tone, sign),
+        check.name,
+        check.found
+    ))?;
     if let Some(mend) = &check.mend {
         output.line(format!("  {:<12} {}", "", output.tone(Tone::Strong, mend)))?;
     }
@@ -80,21 +101,39 @@ fn print(output: Output, check: &Check) -> std::io::Result<()> {
 }
 
 fn good(name: &'static str, found: impl Into<String>) -> Check {
-    Check { name, verdict: Verdict::Good, found: found.into(), mend: None }
+    Check {
+        name,
+        verdict: Verdict::Good,
+        found: found.into(),
+        mend: None,
+    }
 }
 
 fn tool(name: &'static str, command: &str, missing: Verdict, why: &str, mend: &str) -> Check {
     match version(command, &["--version"]) {
         Some(version) => good(name, version),
-        None => Check { name, verdict: missing, found: format!("not found; {why}"), mend: Some(mend.to_owned()) },
+        None => Check {
+            name,
+            verdict: missing,
+            found: format!("not found; {why}"),
+            mend: Some(mend.to_owned()),
+        },
     }
 }
 
 /// The first line that a command prints, where it can be run.
 fn version(command: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(command).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output = Command::new(command)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+    output
+        .status
+        .success()
+        .then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn python(checks: &mut Vec<Check>) {
@@ -118,15 +157,24 @@ fn python(checks: &mut Vec<Check>) {
         found: "not found; Python builds use pip, which takes many times as long".to_owned(),
         mend: Some("pip install uv".to_owned()),
     });
-    checks.push(match version("python3", &["-c", "import ensurepip, venv; print('python3-venv is here')"]) {
-        Some(found) => good("venv", found),
-        None => Check {
-            name: "venv",
-            verdict: Verdict::Lacking,
-            found: "Python's venv or ensurepip is missing; Python apps need it, or uv".to_owned(),
-            mend: Some("apt-get install python3-venv".to_owned()),
+    checks.push(
+        match version(
+            "python3",
+            &[
+                "-c",
+                "import ensurepip, venv; print('python3-venv is here')",
+            ],
+        ) {
+            Some(found) => good("venv", found),
+            None => Check {
+                name: "venv",
+                verdict: Verdict::Lacking,
+                found: "Python's venv or ensurepip is missing; Python apps need it, or uv"
+                    .to_owned(),
+                mend: Some("apt-get install python3-venv".to_owned()),
+            },
         },
-    });
+    );
 }
 
 fn host(checks: &mut Vec<Check>) {
@@ -142,7 +190,10 @@ fn host(checks: &mut Vec<Check>) {
         },
     });
     checks.push(if abilities.processes {
-        good("processes", "the kernel ends all of an app's processes with its shim")
+        good(
+            "processes",
+            "the kernel ends all of an app's processes with its shim",
+        )
     } else {
         Check {
             name: "processes",
@@ -152,12 +203,20 @@ fn host(checks: &mut Vec<Check>) {
         }
     });
     checks.push(match &abilities.cgroup {
-        CgroupAbility::V2(controllers) => good("cgroup", format!("version 2 with {}", controllers.join(", "))),
-        CgroupAbility::V1(controllers) => good("cgroup", format!("version 1 with {}", controllers.join(", "))),
+        CgroupAbility::V2(controllers) => good(
+            "cgroup",
+            format!("version 2 with {}", controllers.join(", ")),
+        ),
+        CgroupAbility::V1(controllers) => good(
+            "cgroup",
+            format!("version 1 with {}", controllers.join(", ")),
+        ),
         CgroupAbility::None(why) => Check {
             name: "cgroup",
             verdict: Verdict::Lacking,
-            found: format!("not writable ({why}); memory and CPU limits hold for single processes only"),
+            found: format!(
+                "not writable ({why}); memory and CPU limits hold for single processes only"
+            ),
             mend: Some("systemd-run --user --scope -p Delegate=yes launchway up".to_owned()),
         },
     });
@@ -175,7 +234,11 @@ fn host(checks: &mut Vec<Check>) {
 
 fn disk(home: &Home) -> Check {
     // The home may not exist yet: its nearest folder that does has the same disk.
-    let existing = home.root().ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let existing = home
+        .root()
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"));
     let Ok(found) = rustix::fs::statvfs(existing) else {
         return Check {
             name: "disk",
@@ -191,13 +254,19 @@ fn disk(home: &Home) -> Check {
             name: "disk",
             verdict: Verdict::Broken,
             found: format!("{text}; builds need more"),
-            mend: Some(format!("du -xh --max-depth=2 {} | sort -h | tail", existing.display())),
+            mend: Some(format!(
+                "du -xh --max-depth=2 {} | sort -h | tail",
+                existing.display()
+            )),
         },
         0x0800_0000..0x4000_0000 => Check {
             name: "disk",
             verdict: Verdict::Lacking,
             found: format!("{text}; little for builds and releases"),
-            mend: Some(format!("du -xh --max-depth=2 {} | sort -h | tail", existing.display())),
+            mend: Some(format!(
+                "du -xh --max-depth=2 {} | sort -h | tail",
+                existing.display()
+            )),
         },
         _ => good("disk", text),
     }
@@ -239,9 +308,15 @@ fn open_files() -> Check {
 fn home_folder(home: &Home) -> Check {
     let root = home.root();
     if !root.exists() {
-        return good("home", format!("{} (made at the first start)", root.display()));
+        return good(
+            "home",
+            format!("{} (made at the first start)", root.display()),
+        );
     }
-    match rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+    match rustix::fs::access(
+        root,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    ) {
         Ok(()) => good("home", root.display().to_string()),
         Err(error) => Check {
             name: "home",
@@ -269,7 +344,10 @@ fn server(context: &Context) -> Vec<Check> {
     };
     match client.get::<api::Status>("/status") {
         Ok(status) => {
-            let mut checks = vec![good("launchway", format!("{} answers at {}", status.version, status.url))];
+            let mut checks = vec![good(
+                "launchway",
+                format!("{} answers at {}", status.version, status.url),
+            )];
             checks.push(if status.proxy.is_empty() {
                 Check {
                     name: "proxy",
@@ -278,7 +356,10 @@ fn server(context: &Context) -> Vec<Check> {
                     mend: Some("launchway up".to_owned()),
                 }
             } else {
-                good("proxy", format!("takes requests at {}", status.proxy.join(", ")))
+                good(
+                    "proxy",
+                    format!("takes requests at {}", status.proxy.join(", ")),
+                )
             });
             checks
         }
@@ -296,19 +377,28 @@ fn server(context: &Context) -> Vec<Check> {
 
 /// The usual ports, when no Launchway of ours has them.
 fn ports() -> Vec<Check> {
-    [("port 8080", crate::up::APPS_PORT), ("port 7070", crate::up::API_PORT)]
-        .into_iter()
-        .map(|(name, port)| match std::net::TcpListener::bind(("127.0.0.1", port)) {
+    [
+        ("port 8080", crate::up::APPS_PORT),
+        ("port 7070", crate::up::API_PORT),
+    ]
+    .into_iter()
+    .map(
+        |(name, port)| match std::net::TcpListener::bind(("127.0.0.1", port)) {
             Ok(_) => good(name, "free"),
             Err(error) => {
-                let owner = crate::up::port_owner(port).map(|owner| format!(" by {owner}")).unwrap_or_default();
+                let owner = crate::up::port_owner(port)
+                    .map(|owner| format!(" by {owner}"))
+                    .unwrap_or_default();
                 Check {
                     name,
                     verdict: Verdict::Lacking,
-                    found: format!("in use{owner} ({error}); `launchway up` takes a free one instead"),
+                    found: format!(
+                        "in use{owner} ({error}); `launchway up` takes a free one instead"
+                    ),
                     mend: None,
                 }
             }
-        })
-        .collect()
+        },
+    )
+    .collect()
 }

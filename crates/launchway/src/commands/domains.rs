@@ -45,7 +45,13 @@ pub(crate) fn run(context: &Context, args: Domains) -> anyhow::Result<ExitCode> 
     match args.what {
         What::Add { domain, of } => {
             let app = of.name()?;
-            client.send(Method::POST, &app_path(&app, "domains"), Some(&Domain { domain: domain.clone() }))?;
+            client.send(
+                Method::POST,
+                &app_path(&app, "domains"),
+                Some(&Domain {
+                    domain: domain.clone(),
+                }),
+            )?;
             if !context.output.is_json() {
                 context.output.line(format!("{app} answers for {domain}"))?;
             }
@@ -54,7 +60,9 @@ pub(crate) fn run(context: &Context, args: Domains) -> anyhow::Result<ExitCode> 
             let app = of.name()?;
             client.delete(&app_path(&app, &format!("domains/{}", segment(&domain))))?;
             if !context.output.is_json() {
-                context.output.line(format!("{app} answers for {domain} no more"))?;
+                context
+                    .output
+                    .line(format!("{app} answers for {domain} no more"))?;
             }
         }
         What::List { of } => {

@@ -26,7 +26,10 @@ pub(crate) struct ExitCodes {}
 /// Runs the command.
 pub(crate) fn run(context: &Context, _: ExitCodes) -> anyhow::Result<ExitCode> {
     let command = Cli::command();
-    if let Some(help) = command.find_subcommand("exit-codes").and_then(|this| this.get_long_about()) {
+    if let Some(help) = command
+        .find_subcommand("exit-codes")
+        .and_then(|this| this.get_long_about())
+    {
         context.output.line(help)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -41,7 +44,12 @@ mod tests {
     #[test]
     fn every_kind_of_problem_is_documented() {
         let command = Cli::command();
-        let help = command.find_subcommand("exit-codes").unwrap().get_long_about().unwrap().to_string();
+        let help = command
+            .find_subcommand("exit-codes")
+            .unwrap()
+            .get_long_about()
+            .unwrap()
+            .to_string();
         for kind in [
             ProblemKind::Failed,
             ProblemKind::Invalid,
@@ -53,7 +61,11 @@ mod tests {
             ProblemKind::Internal,
         ] {
             let code = format!("{:>3}  ", kind.exit_code());
-            assert!(help.lines().any(|line| line.trim_start().starts_with(code.trim_start())), "{code} is missing in {help}");
+            assert!(
+                help.lines()
+                    .any(|line| line.trim_start().starts_with(code.trim_start())),
+                "{code} is missing in {help}"
+            );
         }
     }
 }

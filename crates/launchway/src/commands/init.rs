@@ -30,16 +30,28 @@ pub(crate) fn run(context: &Context, args: Init) -> anyhow::Result<ExitCode> {
     let described = plan::describe(&args.path)?;
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
-    if args.force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if args.force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let mut out = match options.open(&file) {
         Ok(out) => out,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&file).into()),
-        Err(error) => return Err(error).with_context(|| format!("cannot write {}", file.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot write {}", file.display()));
+        }
     };
     out.write_all(described.toml.as_bytes())?;
-    context.output.result(&serde_json::json!({ "file": file, "toml": described.toml }), |output| {
-        Ok(output.line(format!("wrote {}; edit it, commit it, then `launchway deploy`", file.display()))?)
-    })?;
+    context.output.result(
+        &serde_json::json!({ "file": file, "toml": described.toml }),
+        |output| {
+            Ok(output.line(format!(
+                "wrote {}; edit it, commit it, then `launchway deploy`",
+                file.display()
+            ))?)
+        },
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

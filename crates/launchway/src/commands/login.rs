@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use launchway_model::api::{ClientFile, Status};
 use launchway_model::Problem;
+use launchway_model::api::{ClientFile, Status};
 
 use crate::cli::Context;
 use crate::client::Client;
@@ -29,7 +29,9 @@ pub(crate) fn run(context: &Context, args: Login) -> anyhow::Result<ExitCode> {
         None => {
             use std::io::{BufRead as _, IsTerminal as _};
             if std::io::stdin().is_terminal() {
-                context.output.note("Paste the token (`launchway tokens create` on the server makes one):");
+                context
+                    .output
+                    .note("Paste the token (`launchway tokens create` on the server makes one):");
             }
             let mut line = String::new();
             std::io::stdin().lock().read_line(&mut line)?;
@@ -38,14 +40,22 @@ pub(crate) fn run(context: &Context, args: Login) -> anyhow::Result<ExitCode> {
     };
     let token = token.trim().to_owned();
     if token.is_empty() {
-        return Err(Problem::invalid("no token was given").hint("`launchway tokens create` on the server makes one.").into());
+        return Err(Problem::invalid("no token was given")
+            .hint("`launchway tokens create` on the server makes one.")
+            .into());
     }
-    let server = ClientFile { url: settings::base_url(&args.url)?, token };
+    let server = ClientFile {
+        url: settings::base_url(&args.url)?,
+        token,
+    };
     let status: Status = Client::new(server.clone()).get("/status")?;
     let file = settings::login_file().context("this user has no home folder")?;
     settings::write_client_file(&file, &server)?;
     context.output.result(&status, |output| {
-        Ok(output.line(format!("logged in to {}, Launchway {}", server.url, status.version))?)
+        Ok(output.line(format!(
+            "logged in to {}, Launchway {}",
+            server.url, status.version
+        ))?)
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,9 @@ pub(crate) struct Logs {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Logs) -> anyhow::Result<ExitCode> {
-    let mut path = args.of.path(&format!("logs?lines={}&follow={}", args.lines, args.follow))?;
+    let mut path = args
+        .of
+        .path(&format!("logs?lines={}&follow={}", args.lines, args.follow))?;
     if let Some(process) = &args.process {
         path = format!("{path}&process={}", segment(process.as_str()));
     }
@@ -53,7 +55,11 @@ fn print(output: Output, line: &AppLogLine) -> anyhow::Result<()> {
     }
     let at = Timestamp::from_millisecond(line.millis).map_or_else(
         |_| String::new(),
-        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f").to_string(),
+        |at| {
+            at.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%H:%M:%S%.3f")
+                .to_string()
+        },
     );
     let who = format!("{}.{}", line.instance.process(), line.instance.serial());
     let head = output.tone(Tone::Faint, format!("{at} {who:<10}"));

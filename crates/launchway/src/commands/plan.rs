@@ -29,7 +29,11 @@ struct Printed<'a> {
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Plan) -> anyhow::Result<ExitCode> {
     let described = describe(&args.path)?;
-    let printed = Printed { words: &described.words, spec: &described.spec, stages: described.plan.infos() };
+    let printed = Printed {
+        words: &described.words,
+        spec: &described.spec,
+        stages: described.plan.infos(),
+    };
     context.output.result(&printed, |output| {
         for word in &described.words {
             output.line(word)?;

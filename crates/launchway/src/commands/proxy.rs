@@ -14,6 +14,9 @@ pub(crate) struct Proxy {
     /// Where visitors come
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where `GET /metrics` and `GET /healthz` are answered
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     from_parent: FromParent,
 }
@@ -22,6 +25,10 @@ pub(crate) struct Proxy {
 pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
     args.from_parent.tie()?;
     roles::log_to_stderr();
-    let _ = (context, args.listen);
-    anyhow::bail!("the proxy is not wired yet")
+    let settings = context.settings()?;
+    let mut options = launchway_proxy::Options::new(settings.home(), vec![args.listen]);
+    options.inherited.extend(args.from_parent.listener()?);
+    options.admin = args.admin;
+    launchway_proxy::run(options)?;
+    Ok(ExitCode::SUCCESS)
 }

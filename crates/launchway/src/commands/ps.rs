@@ -22,8 +22,9 @@ pub(crate) fn run(context: &Context, args: Ps) -> anyhow::Result<ExitCode> {
     let instances: Vec<Instance> = context.client()?.get(&args.of.path("instances")?)?;
     context.output.result(&instances, |output| {
         let now = Timestamp::now();
-        let mut table =
-            Table::new(&["instance", "state", "healthy", "address", "pid", "restarts", "memory", "cpu", "req/s"]);
+        let mut table = Table::new(&[
+            "instance", "state", "healthy", "address", "pid", "restarts", "memory", "cpu", "req/s",
+        ]);
         for instance in &instances {
             let (state, pid) = state(&instance.status, now);
             table.row([
@@ -41,9 +42,16 @@ pub(crate) fn run(context: &Context, args: Ps) -> anyhow::Result<ExitCode> {
                 },
                 pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 instance.restarts.to_string(),
-                instance.memory_bytes.map_or_else(|| "-".to_owned(), words::size),
-                instance.cpu_millis.map_or_else(|| "-".to_owned(), |cpu| format!("{:.1} %", f64::from(cpu) / 10.0)),
-                instance.requests_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
+                instance
+                    .memory_bytes
+                    .map_or_else(|| "-".to_owned(), words::size),
+                instance.cpu_millis.map_or_else(
+                    || "-".to_owned(),
+                    |cpu| format!("{:.1} %", f64::from(cpu) / 10.0),
+                ),
+                instance
+                    .requests_per_second
+                    .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
             ]);
         }
         Ok(output.table(&table)?)
@@ -54,7 +62,9 @@ pub(crate) fn run(context: &Context, args: Ps) -> anyhow::Result<ExitCode> {
 fn state(state: &InstanceState, now: Timestamp) -> (String, Option<u32>) {
     match state {
         InstanceState::Starting => ("starting".to_owned(), None),
-        InstanceState::Running { pid, since } => (format!("running {}", words::age(*since, now)), Some(*pid)),
+        InstanceState::Running { pid, since } => {
+            (format!("running {}", words::age(*since, now)), Some(*pid))
+        }
         InstanceState::Backoff { exit, .. } => (format!("restarting after {exit}"), None),
         InstanceState::Stopping { .. } => ("stopping".to_owned(), None),
         InstanceState::Stopped { exit: Some(exit) } => (format!("stopped, {exit}"), None),

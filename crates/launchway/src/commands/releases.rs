@@ -22,11 +22,14 @@ pub(crate) struct Releases {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Releases) -> anyhow::Result<ExitCode> {
-    let releases: Vec<Release> =
-        context.client()?.get(&args.of.path(&format!("releases?limit={}", args.limit))?)?;
+    let releases: Vec<Release> = context
+        .client()?
+        .get(&args.of.path(&format!("releases?limit={}", args.limit))?)?;
     context.output.result(&releases, |output| {
         let now = Timestamp::now();
-        let mut table = Table::new(&["release", "state", "commit", "build", "cause", "age", "subject"]);
+        let mut table = Table::new(&[
+            "release", "state", "commit", "build", "cause", "age", "subject",
+        ]);
         for release in &releases {
             let state = match &release.state {
                 ReleaseState::Created => "created".to_owned(),

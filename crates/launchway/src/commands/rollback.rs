@@ -22,7 +22,12 @@ pub(crate) struct Rollback {
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Rollback) -> anyhow::Result<ExitCode> {
     let client = context.client()?;
-    let change: ChangeAccepted = client.post(&args.of.path("rollback")?, &RollbackRequest { release: args.release })?;
+    let change: ChangeAccepted = client.post(
+        &args.of.path("rollback")?,
+        &RollbackRequest {
+            release: args.release,
+        },
+    )?;
     await_change(context, &client, &change, "nothing to roll back")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -25,16 +25,26 @@ pub(crate) struct Run {
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     let app = repository::app(args.app.as_ref())?;
-    let mut stream = context.client()?.post_stream(&app_path(&app, "run"), &RunRequest { command: args.command })?;
+    let mut stream = context.client()?.post_stream(
+        &app_path(&app, "run"),
+        &RunRequest {
+            command: args.command,
+        },
+    )?;
     while let Some(event) = stream.next::<RunOutput>()? {
         if context.output.is_json() {
             context.output.record(&event)?;
         }
         match event {
             RunOutput::Line { .. } if context.output.is_json() => {}
-            RunOutput::Line { source: LogSource::Out, text } => context.output.line(text)?,
+            RunOutput::Line {
+                source: LogSource::Out,
+                text,
+            } => context.output.line(text)?,
             RunOutput::Line { text, .. } => context.output.note(text),
-            RunOutput::Exited { code } => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+            RunOutput::Exited { code } => {
+                return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
+            }
         }
     }
     Err(Problem::unavailable("the connection ended before the command did").into())

@@ -31,21 +31,28 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (process, instances) =
-            text.split_once('=').ok_or_else(|| format!("`{text}` must read TYPE=NUMBER, such as web=3"))?;
+        let (process, instances) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` must read TYPE=NUMBER, such as web=3"))?;
         Ok(Self {
             process: process.parse().map_err(|error| format!("{error}"))?,
-            instances: instances.parse().map_err(|_| format!("`{instances}` is not a whole number"))?,
+            instances: instances
+                .parse()
+                .map_err(|_| format!("`{instances}` is not a whole number"))?,
         })
     }
 }
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Scale) -> anyhow::Result<ExitCode> {
-    let formation: BTreeMap<ProcessType, u32> =
-        args.formation.into_iter().map(|share| (share.process, share.instances)).collect();
+    let formation: BTreeMap<ProcessType, u32> = args
+        .formation
+        .into_iter()
+        .map(|share| (share.process, share.instances))
+        .collect();
     let client = context.client()?;
-    let change: ChangeAccepted = client.put(&args.of.path("formation")?, &ScaleRequest { formation })?;
+    let change: ChangeAccepted =
+        client.put(&args.of.path("formation")?, &ScaleRequest { formation })?;
     await_change(context, &client, &change, "scaled")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -58,7 +65,12 @@ mod tests {
     fn a_share_reads_or_says_how_it_should() {
         assert_eq!("web=3".parse::<Share>().unwrap().instances, 3);
         assert!("web".parse::<Share>().unwrap_err().contains("web=3"));
-        assert!("web=-1".parse::<Share>().unwrap_err().contains("whole number"));
+        assert!(
+            "web=-1"
+                .parse::<Share>()
+                .unwrap_err()
+                .contains("whole number")
+        );
         assert!("Web=1".parse::<Share>().unwrap_err().contains("lower-case"));
     }
 }

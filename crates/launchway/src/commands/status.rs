@@ -19,7 +19,11 @@ pub(crate) fn run(context: &Context, _: Status) -> anyhow::Result<ExitCode> {
         table.row(["pages and API".to_owned(), status.url.clone()]);
         table.row([
             "proxy".to_owned(),
-            if status.proxy.is_empty() { "cannot be reached".to_owned() } else { status.proxy.join(", ") },
+            if status.proxy.is_empty() {
+                "cannot be reached".to_owned()
+            } else {
+                status.proxy.join(", ")
+            },
         ]);
         table.row(["control".to_owned(), format!("process {}", status.pid)]);
         table.row(["apps".to_owned(), status.apps.to_string()]);

@@ -42,14 +42,20 @@ pub(crate) fn run(context: &Context, args: Tokens) -> anyhow::Result<ExitCode> {
                 let now = Timestamp::now();
                 let mut table = Table::new(&["id", "name", "age"]);
                 for token in &tokens {
-                    table.row([token.id.to_string(), token.name.clone(), words::age(token.created, now)]);
+                    table.row([
+                        token.id.to_string(),
+                        token.name.clone(),
+                        words::age(token.created, now),
+                    ]);
                 }
                 Ok(output.table(&table)?)
             })?;
         }
         What::Create { name } => {
             let token: NewToken = client.post("/tokens", &CreateToken { name })?;
-            context.output.result(&token, |output| Ok(output.line(&token.token)?))?;
+            context
+                .output
+                .result(&token, |output| Ok(output.line(&token.token)?))?;
         }
         What::Revoke { id } => {
             client.delete(&format!("/tokens/{id}"))?;

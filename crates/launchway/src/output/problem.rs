@@ -7,13 +7,20 @@ use std::fmt::Write as _;
 use launchway_model::Problem;
 use launchway_model::problem::Place;
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
 };
 
 /// The problem as text with its last line end.
 pub(super) fn render(problem: &Problem, color: bool) -> String {
-    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_context_lines(0);
+    let theme = if color {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(100)
+        .with_context_lines(0);
     let report = Report::new(problem);
     let mut text = String::new();
     if handler.render_report(&mut text, &report).is_err() {
@@ -35,7 +42,7 @@ struct Report {
     message: String,
     cause: Option<Cause>,
     help: Option<String>,
-    source: Option<NamedSource<String>>,
+    source: Option<OneLine>,
     label: Option<LabeledSpan>,
 }
 
@@ -49,24 +56,67 @@ impl Report {
         if let (Some(place), None) = (&problem.place, &source) {
             let _ = write!(message, " ({}:{}:{})", place.file, place.line, place.column);
         }
-        Self { message, cause: Cause::chain(&problem.causes), help: problem.hint.clone(), source, label }
+        Self {
+            message,
+            cause: Cause::chain(&problem.causes),
+            help: problem.hint.clone(),
+            source,
+            label,
+        }
     }
 }
 
-/// A source that holds the one known line at its number, the lines before it empty, so that miette prints the number
-/// that the file has.
-fn snippet(place: &Place) -> (Option<NamedSource<String>>, Option<LabeledSpan>) {
-    let Some(line) = place.text.as_deref() else { return (None, None) };
-    let before = place.line.saturating_sub(1) as usize;
-    let text = format!("{}{line}\n", "\n".repeat(before));
+/// The one line that is known of a file, as a source for miette, with the word at the column as its label.
+fn snippet(place: &Place) -> (Option<OneLine>, Option<LabeledSpan>) {
+    let Some(text) = place.text.clone() else {
+        return (None, None);
+    };
     let characters = place.column.saturating_sub(1) as usize;
-    let column = line.char_indices().nth(characters).map_or(line.len(), |(at, _)| at);
-    let word = line[column..]
+    let column = text
+        .char_indices()
+        .nth(characters)
+        .map_or(text.len(), |(at, _)| at);
+    let word = text[column..]
         .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-        .unwrap_or(line.len() - column)
-        .max(1);
-    let label = LabeledSpan::new(Some("here".to_owned()), before + column, word.min(text.len() - before - column));
-    (Some(NamedSource::new(place.file.clone(), text)), Some(label))
+        .unwrap_or(text.len() - column);
+    let length = word.max(1).min(text.len() - column);
+    let label = LabeledSpan::new(Some("here".to_owned()), column, length);
+    (
+        Some(OneLine {
+            file: place.file.clone(),
+            number: place.line.saturating_sub(1) as usize,
+            text,
+        }),
+        Some(label),
+    )
+}
+
+/// A line of a file whose other lines are not known.
+#[derive(Debug)]
+struct OneLine {
+    file: String,
+    /// Counts from 0.
+    number: usize,
+    text: String,
+}
+
+impl SourceCode for OneLine {
+    fn read_span<'a>(
+        &'a self,
+        _: &SourceSpan,
+        _: usize,
+        _: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let whole = SourceSpan::from((0, self.text.len()));
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.file.clone(),
+            self.text.as_bytes(),
+            whole,
+            self.number,
+            0,
+            1,
+        )))
+    }
 }
 
 impl fmt::Display for Report {
@@ -91,7 +141,9 @@ impl Diagnostic for Report {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.label.clone().map(|label| Box::new(std::iter::once(label)) as _)
+        self.label
+            .clone()
+            .map(|label| Box::new(std::iter::once(label)) as _)
     }
 }
 
@@ -105,7 +157,10 @@ struct Cause {
 impl Cause {
     fn chain(causes: &[String]) -> Option<Self> {
         causes.iter().rev().fold(None, |below, message| {
-            Some(Self { message: message.clone(), below: below.map(Box::new) })
+            Some(Self {
+                message: message.clone(),
+                below: below.map(Box::new),
+            })
         })
     }
 }

@@ -12,7 +12,13 @@ pub(crate) struct Table {
 impl Table {
     /// A table without rows.
     pub(crate) fn new(headings: &[&str]) -> Self {
-        Self { headings: headings.iter().map(|heading| (*heading).to_owned()).collect(), rows: Vec::new() }
+        Self {
+            headings: headings
+                .iter()
+                .map(|heading| (*heading).to_owned())
+                .collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; it has as many cells as there are headings.
@@ -24,13 +30,21 @@ impl Table {
 
     /// The table as text, its last column unpadded, each line with its end.
     pub(crate) fn render(&self, color: bool) -> String {
-        let mut widths: Vec<usize> = self.headings.iter().map(|heading| heading.chars().count()).collect();
+        let mut widths: Vec<usize> = self
+            .headings
+            .iter()
+            .map(|heading| heading.chars().count())
+            .collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let headings: Vec<String> = self.headings.iter().map(|heading| heading.to_uppercase()).collect();
+        let headings: Vec<String> = self
+            .headings
+            .iter()
+            .map(|heading| heading.to_uppercase())
+            .collect();
         let mut text = paint(color, Tone::Faint, line(&headings, &widths));
         text.push('\n');
         for row in &self.rows {
@@ -53,7 +67,9 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 
 /// A cell never breaks the table: control characters become spaces.
 fn one_line(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    cell.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

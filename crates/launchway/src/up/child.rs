@@ -30,7 +30,11 @@ pub(super) struct Child {
 
 impl Child {
     /// Nothing is started yet.
-    pub(super) fn new(role: &'static str, home: &Path, listener: TcpListener) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        role: &'static str,
+        home: &Path,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             role,
             binary: std::env::current_exe().context("cannot tell where this binary lies")?,
@@ -104,7 +108,9 @@ impl Child {
         }
         let pause = match self.deaths {
             0 => Duration::ZERO,
-            deaths => FIRST_PAUSE.saturating_mul(1 << (deaths - 1).min(10)).min(LONGEST_PAUSE),
+            deaths => FIRST_PAUSE
+                .saturating_mul(1 << (deaths - 1).min(10))
+                .min(LONGEST_PAUSE),
         };
         self.deaths += 1;
         self.restart_at = Some(tokio::time::Instant::now() + pause);
@@ -114,8 +120,13 @@ impl Child {
     /// Asks the process to end, and kills it where it does not within `limit`.
     pub(super) async fn stop(&mut self, limit: Duration) {
         self.restart_at = None;
-        let Some(mut process) = self.process.take() else { return };
-        if let Some(pid) = process.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        if let Some(pid) = process
+            .id()
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
+        {
             // The process is not reaped yet, so its id is still its own.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

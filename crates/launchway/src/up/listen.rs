@@ -38,11 +38,30 @@ struct Remembered {
 /// A port that was asked for is in use, or the address is not this machine's.
 pub(super) fn open(output: Output, options: &Options) -> anyhow::Result<Listeners> {
     let path = remembered_path(&options.home);
-    let remembered: Remembered =
-        std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let apps = one(output, options.bind, "--port", options.port, remembered.apps, APPS_PORT)?;
-    let api = one(output, options.bind, "--api-port", options.api_port, remembered.api, API_PORT)?;
-    let now = Remembered { apps: Some(apps.local_addr()?.port()), api: Some(api.local_addr()?.port()) };
+    let remembered: Remembered = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let apps = one(
+        output,
+        options.bind,
+        "--port",
+        options.port,
+        remembered.apps,
+        APPS_PORT,
+    )?;
+    let api = one(
+        output,
+        options.bind,
+        "--api-port",
+        options.api_port,
+        remembered.api,
+        API_PORT,
+    )?;
+    let now = Remembered {
+        apps: Some(apps.local_addr()?.port()),
+        api: Some(api.local_addr()?.port()),
+    };
     if now != remembered {
         remember(&path, now).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -70,7 +89,8 @@ fn one(
     usual: u16,
 ) -> anyhow::Result<TcpListener> {
     if let Some(port) = wanted {
-        return TcpListener::bind((bind, port)).map_err(|error| refused(SocketAddr::new(bind, port), option, &error).into());
+        return TcpListener::bind((bind, port))
+            .map_err(|error| refused(SocketAddr::new(bind, port), option, &error).into());
     }
     let mut candidates: Vec<u16> = remembered.into_iter().collect();
     candidates.extend([usual, 0]);
@@ -78,15 +98,23 @@ fn one(
     for port in candidates {
         match TcpListener::bind((bind, port)) {
             Ok(listener) => {
-                if let (Some(before), Ok(address)) = (remembered, listener.local_addr()) {
-                    if before != address.port() {
-                        let owner = port_owner::find(before).map(|owner| format!(" by {owner}")).unwrap_or_default();
-                        output.note(format!("port {before} of the last start is in use{owner}; this start has {}", address.port()));
-                    }
+                let port = listener.local_addr().map_or(port, |address| address.port());
+                if let Some(before) = remembered.filter(|before| *before != port) {
+                    let owner = port_owner::find(before)
+                        .map(|owner| format!(" by {owner}"))
+                        .unwrap_or_default();
+                    output.note(format!(
+                        "port {before} of the last start is in use{owner}; this start has {port}"
+                    ));
                 }
                 return Ok(listener);
             }
-            Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AddrInUse | ErrorKind::PermissionDenied
+                ) =>
+            {
                 last = Some((port, error));
             }
             Err(error) => return Err(refused(SocketAddr::new(bind, port), option, &error).into()),
@@ -106,11 +134,17 @@ fn refused(address: SocketAddr, option: &str, error: &std::io::Error) -> Problem
             }
             problem.hint(format!("Stop what uses it, choose another with `{option} PORT`, or leave `{option}` out for a free one."))
         }
-        ErrorKind::AddrNotAvailable => Problem::invalid(format!("{} is not an address of this machine", address.ip()))
-            .hint("`--bind 127.0.0.1` is this machine alone, `--bind 0.0.0.0` is all its addresses."),
-        ErrorKind::PermissionDenied => Problem::invalid(format!("this user may not listen on port {}", address.port()))
-            .cause(error)
-            .hint(format!("Choose one from 1024 on with `{option} PORT`.")),
+        ErrorKind::AddrNotAvailable => Problem::invalid(format!(
+            "{} is not an address of this machine",
+            address.ip()
+        ))
+        .hint("`--bind 127.0.0.1` is this machine alone, `--bind 0.0.0.0` is all its addresses."),
+        ErrorKind::PermissionDenied => Problem::invalid(format!(
+            "this user may not listen on port {}",
+            address.port()
+        ))
+        .cause(error)
+        .hint(format!("Choose one from 1024 on with `{option} PORT`.")),
         _ => Problem::invalid(format!("cannot listen on {address}")).cause(error),
     }
 }
@@ -130,7 +164,10 @@ mod tests {
         let error = one(Output::new(false), LOOPBACK, "--port", Some(port), None, 0).unwrap_err();
         let problem = error.downcast_ref::<Problem>().unwrap();
         assert_eq!(problem.message, format!("port {port} is in use"));
-        assert!(problem.causes[0].contains(&format!("process {}", std::process::id())), "{problem:?}");
+        assert!(
+            problem.causes[0].contains(&format!("process {}", std::process::id())),
+            "{problem:?}"
+        );
         assert!(problem.hint.as_deref().unwrap().contains("--port"));
     }
 
@@ -141,7 +178,15 @@ mod tests {
         drop(free);
         let again = one(Output::new(false), LOOPBACK, "--port", None, Some(port), 0).unwrap();
         assert_eq!(again.local_addr().unwrap().port(), port);
-        let other = one(Output::new(false), LOOPBACK, "--port", None, Some(port), port).unwrap();
+        let other = one(
+            Output::new(false),
+            LOOPBACK,
+            "--port",
+            None,
+            Some(port),
+            port,
+        )
+        .unwrap();
         assert_ne!(other.local_addr().unwrap().port(), port);
     }
 }

@@ -28,16 +28,26 @@ pub(crate) fn find(port: u16) -> Option<Owner> {
     if sockets.is_empty() {
         return None;
     }
-    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let has = std::fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|file| {
-            std::fs::read_link(file.path()).is_ok_and(|link| sockets.iter().any(|socket| Path::new(socket) == link))
-        });
-        has.then(|| Owner {
-            pid,
-            name: std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim().to_owned(),
+    std::fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let has = std::fs::read_dir(entry.path().join("fd"))
+                .ok()?
+                .flatten()
+                .any(|file| {
+                    std::fs::read_link(file.path())
+                        .is_ok_and(|link| sockets.iter().any(|socket| Path::new(socket) == link))
+                });
+            has.then(|| Owner {
+                pid,
+                name: std::fs::read_to_string(entry.path().join("comm"))
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+            })
         })
-    })
 }
 
 /// The inodes of the listening sockets on a port, from the text of `/proc/net/tcp` (proc_pid_net(5)).
@@ -52,7 +62,8 @@ fn listening(table: &str, port: u16) -> Vec<String> {
             let state = fields.nth(1)?;
             let inode = fields.nth(5)?;
             let (_, hex) = local.rsplit_once(':')?;
-            (state == LISTEN && u16::from_str_radix(hex, 16).ok()? == port).then(|| inode.to_owned())
+            (state == LISTEN && u16::from_str_radix(hex, 16).ok()? == port)
+                .then(|| inode.to_owned())
         })
         .collect()
 }
