@@ -39,10 +39,12 @@ fn expected(case: &serde_json::Value, key: &str) -> Ids {
 }
 
 /// Scans a case's lock file against a database and compares every id.
-fn check(case: &str, lock: &str, scanned_as: &str, cases: &Path, database: &Path) {
+fn check(case: &str, lock: &str, scanned_as: &str, cases: &Path, database: &Path, cache: &Path) {
     let bench = Bench::new();
     bench.file(scanned_as, fs::read(cases.join(lock)).unwrap());
-    let outcome = run(&bench.options_for(database)).unwrap();
+    let mut options = bench.options_for(database);
+    options.cache = Some(cache.to_owned());
+    let outcome = run(&options).unwrap();
     let wanted: serde_json::Value = serde_json::from_str(
         &fs::read_to_string(cases.join(format!("{case}.expected.json"))).unwrap(),
     )
@@ -98,8 +100,16 @@ const CASES: [(&str, &str, &str, &str); 3] = [
 
 #[test]
 fn the_carried_records_give_exactly_the_expected_ids() {
+    let cache = tempfile::tempdir().unwrap();
     for (case, lock, name, _) in CASES {
-        check(case, lock, name, &data("cases"), &data("advisories"));
+        check(
+            case,
+            lock,
+            name,
+            &data("cases"),
+            &data("advisories"),
+            cache.path(),
+        );
     }
 }
 
@@ -119,13 +129,17 @@ fn shared() -> Option<PathBuf> {
 #[test]
 fn the_whole_databases_give_exactly_the_expected_ids() {
     let Some(folder) = shared() else { return };
+    // The database of the two Python cases is built once.
+    let cache = tempfile::tempdir().unwrap();
     for (case, lock, name, database) in CASES {
+        let database = folder.join(format!("{database}.tar.gz"));
         check(
             case,
             lock,
             name,
             &folder.join("cases"),
-            &folder.join(format!("{database}.tar.gz")),
+            &database,
+            cache.path(),
         );
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
 mod cases;
+mod ecosystems;
 mod grammar;
 mod outputs;
 mod robustness;
