@@ -298,12 +298,29 @@ async fn follow_deploy(
             .await?;
         }
         for (place, record) in deploy.phases.iter().enumerate().skip(told) {
-            if record.phase == DeployPhase::Queued && place + 1 < deploy.phases.len() {
-                // It waited for nothing worth a word.
-                told = place + 1;
-                continue;
+            if record.phase == DeployPhase::Queued {
+                let over = place + 1 < deploy.phases.len();
+                if !over && !waits_for_another(control, deploy).await? {
+                    // It is about to begin: nothing worth a word.
+                    break;
+                }
+                if over {
+                    told = place + 1;
+                    continue;
+                }
             }
-            tell_release_log(&mut release_log, out).await?;
+            // What the release command said comes before what follows it.
+            if record.phase > DeployPhase::Release
+                && deploy
+                    .phases
+                    .iter()
+                    .any(|record| record.phase == DeployPhase::Release)
+            {
+                if release_log.is_none() {
+                    release_log = find_release_log(control, deploy);
+                }
+                tell_release_log(&mut release_log, out).await?;
+            }
             let detail = detail(control, &stored, record.phase).await?;
             out.send(Progress::Phase {
                 phase: record.phase,
@@ -348,6 +365,18 @@ async fn follow_deploy(
         let at = stored.ended.unwrap_or(since);
         return finish(control, &deploy.app, problem, since, at, out).await;
     }
+}
+
+/// Whether an older deploy of the app has not ended.
+async fn waits_for_another(control: &Control, deploy: &Deploy) -> Result<bool, Problem> {
+    let active = control
+        .store
+        .active_deploys()
+        .await
+        .map_err(problem::store)?;
+    Ok(active
+        .iter()
+        .any(|other| other.deploy.app == deploy.app && other.deploy.id < deploy.id))
 }
 
 async fn stored(control: &Control, id: DeployId) -> Result<StoredDeploy, Problem> {

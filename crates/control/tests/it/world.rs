@@ -181,6 +181,16 @@ impl World {
             .unwrap()
     }
 
+    /// The same, before the app is there.
+    pub(crate) async fn instances_or_none(
+        &self,
+        app: &str,
+    ) -> Vec<launchway_model::instance::Instance> {
+        launchway_control::formation::instances(&self.control, &name(app))
+            .await
+            .unwrap_or_default()
+    }
+
     /// The app's own log lines of all its instances.
     pub(crate) fn log_files(&self, app: &str) -> String {
         let mut text = String::new();
@@ -242,7 +252,8 @@ impl Drop for World {
             let cmdline =
                 |pid: i64| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             if let Some(pid) = state["shim_pid"].as_i64()
-                && String::from_utf8_lossy(&cmdline(pid)).contains("shim")
+                && String::from_utf8_lossy(&cmdline(pid))
+                    .contains(&*instance.path().to_string_lossy())
                 && let Some(pid) = i32::try_from(pid)
                     .ok()
                     .and_then(rustix::process::Pid::from_raw)
