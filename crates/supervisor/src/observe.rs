@@ -22,7 +22,8 @@ pub struct Processes {
 pub struct TreeUsage {
     /// Its processes, the root excluded where it is a shim.
     pub pids: Vec<u32>,
-    /// Resident memory in bytes; pages that processes share count for each.
+    /// Resident memory in bytes; pages that processes share count for each. The kernel's quick count, which may lag behind by
+    /// some 100 KiB per process.
     pub memory_bytes: u64,
     /// CPU time used so far by the living processes and the ended ones that were waited for, in milliseconds.
     pub cpu_millis: u64,

@@ -122,7 +122,18 @@ async fn next_reply(stream: &mut BufReader<UnixStream>) -> io::Result<ShimReply>
     if stream.read_line(&mut line).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(serde_json::from_str(&line)?)
+    let reply = serde_json::from_str(&line)?;
+    match &reply {
+        // A shim may be one version older than control, or newer after control went back to its former version.
+        ShimReply::Status(status) if status.protocol.abs_diff(PROTOCOL) > 1 => {
+            let words = format!(
+                "the shim of {} speaks protocol {}, and this is {PROTOCOL}",
+                status.instance, status.protocol
+            );
+            Err(io::Error::new(io::ErrorKind::InvalidData, words))
+        }
+        _ => Ok(reply),
+    }
 }
 
 /// Passes on what a shim says until it is gone.

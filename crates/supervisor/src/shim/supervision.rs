@@ -390,12 +390,22 @@ impl Supervision {
         if run.main.is_some() || run.killed.is_some() {
             return;
         }
+        let first = run.termed.is_empty();
         for pid in self.around.own.children() {
             if !run.termed.contains(&pid) {
                 signal(pid, Signal::TERM);
                 signal(pid, Signal::CONT);
                 run.termed.push(pid);
             }
+        }
+        if first
+            && !run.termed.is_empty()
+            && self.last_exit == Some(Exit::Code(0))
+            && self.goal == Goal::Run
+        {
+            self.say(
+                "processes of it went on, and are ended too: an app must stay in the foreground",
+            );
         }
     }
 

@@ -224,6 +224,24 @@ async fn a_crash_ends_what_the_main_process_left() {
     }
 }
 
+/// An app that puts itself into the background looks like one that ended: the log says so.
+#[tokio::test]
+async fn an_app_must_stay_in_the_foreground() {
+    for host in Host::all() {
+        let site = Installation::on(host);
+        let handle = site.start("setsid sleep 4000018 & exit 0").await;
+        let view = seen(&handle, "a restart", |view| view.status.restarts > 0).await;
+        assert_eq!(view.status.last_exit, Some(Exit::Code(0)));
+        let said = log_lines(handle.spec());
+        assert!(
+            said.iter()
+                .any(|(_, text)| text.contains("must stay in the foreground")),
+            "{host:?}: {said:?}"
+        );
+        handle.stop(Some(Duration::ZERO)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_shim_that_gets_term_stops_its_app() {
     for host in Host::all() {
