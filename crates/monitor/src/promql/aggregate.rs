@@ -4,13 +4,14 @@ use super::eval::{Context, each_row, scalar, text, vector};
 use super::range_calls::warn_of_quantiles;
 use super::series::{Row, here, is_label_name};
 use super::sum::{Mean, Sum, quantile};
-use super::{QueryError, format_value};
+use super::{Dialect, QueryError, format_value};
 use crate::labels::{Labels, METRIC_NAME};
 use promql_parser::parser::token::{
     T_AVG, T_BOTTOMK, T_COUNT, T_COUNT_VALUES, T_GROUP, T_LIMIT_RATIO, T_LIMITK, T_MAX, T_MIN,
     T_QUANTILE, T_STDDEV, T_STDVAR, T_SUM, T_TOPK, TokenId,
 };
 use promql_parser::parser::{AggregateExpr, Expr, LabelModifier};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// Which labels a group keeps.
@@ -40,19 +41,19 @@ pub(super) fn evaluate(
             warn_of_quantiles(context, &quantiles);
             quantiles_of_groups(context, grouped(context, aggregate)?, &quantiles)?
         }
-        T_TOPK | T_BOTTOMK => {
-            let counts = scalar(context, param(aggregate)?)?;
-            choose_best(
+        T_TOPK | T_BOTTOMK => match to_counts(&scalar(context, param(aggregate)?)?)? {
+            Some(counts) => choose_best(
                 context,
                 grouped(context, aggregate)?,
                 &counts,
                 operator == T_TOPK,
-            )?
-        }
-        T_LIMITK => {
-            let counts = scalar(context, param(aggregate)?)?;
-            choose_first(context, grouped(context, aggregate)?, &counts)?
-        }
+            )?,
+            None => Vec::new(),
+        },
+        T_LIMITK => match to_counts(&scalar(context, param(aggregate)?)?)? {
+            Some(counts) => choose_first(context, grouped(context, aggregate)?, &counts)?,
+            None => Vec::new(),
+        },
         T_LIMIT_RATIO => {
             let ratios = scalar(context, param(aggregate)?)?;
             choose_by_hash(context, vector(context, &aggregate.expr)?, &ratios)?
@@ -98,7 +99,11 @@ fn grouped(
 enum State {
     Sum(Vec<Sum>),
     Mean(Vec<Mean>),
-    Squares { mean: Vec<f64>, root: bool },
+    Squares {
+        mean: Vec<f64>,
+        root: bool,
+        lenient: bool,
+    },
     Plain,
 }
 
@@ -149,6 +154,8 @@ impl Group {
             T_STDDEV | T_STDVAR => State::Squares {
                 mean: vec![0.0; steps],
                 root: operator == T_STDDEV,
+                // 2.42 took the distance of one infinite value from itself as zero.
+                lenient: context.dialect == Dialect::Prometheus2,
             },
             _ => State::Plain,
         };
@@ -172,10 +179,14 @@ impl Group {
                 State::Sum(sums) if first => sums[step] = Sum::starting_with(value),
                 State::Sum(sums) => sums[step].add(value),
                 State::Mean(means) => means[step].add(value),
-                State::Squares { mean, .. } => {
+                State::Squares { mean, lenient, .. } => {
                     if first {
                         mean[step] = value;
-                        *slot = if value.is_finite() { 0.0 } else { f64::NAN };
+                        *slot = if value.is_finite() || *lenient {
+                            0.0
+                        } else {
+                            f64::NAN
+                        };
                     } else {
                         let distance = value - mean[step];
                         mean[step] += distance / f64::from(self.counts[step]);
@@ -243,71 +254,126 @@ fn quantiles_of_groups(
     Ok(out)
 }
 
-/// The parameter of `topk` and its like as a number of series.
-fn to_count(parameter: f64, most: usize) -> Result<usize, QueryError> {
-    let fail = |what: &str| Err(QueryError::Execution(what.to_owned()));
-    if parameter.is_nan() {
-        return fail("Parameter value is NaN");
+/// The parameter of `topk` and its like as numbers of series, checked for all steps before any series is looked at.
+/// `None` says that no step wants any.
+fn to_counts(parameters: &[f64]) -> Result<Option<Vec<usize>>, QueryError> {
+    let fail = |message: String| Err(QueryError::Execution(message));
+    if parameters.iter().all(|parameter| *parameter < 1.0) {
+        return Ok(None);
     }
-    if parameter >= 9.223_372_036_854_776e18 {
-        return fail(&format!(
-            "Scalar value {} overflows int64",
-            format_value(parameter)
-        ));
+    let mut counts = Vec::with_capacity(parameters.len());
+    for &parameter in parameters {
+        if parameter.is_nan() {
+            return fail("Parameter value is NaN".to_owned());
+        }
+        if parameter >= 9.223_372_036_854_776e18 {
+            return fail(format!(
+                "Scalar value {} overflows int64",
+                format_value(parameter)
+            ));
+        }
+        if parameter <= -9.223_372_036_854_776e18 {
+            return fail(format!(
+                "Scalar value {} underflows int64",
+                format_value(parameter)
+            ));
+        }
+        counts.push(parameter.max(0.0) as usize);
     }
-    if parameter <= -9.223_372_036_854_776e18 {
-        return fail(&format!(
-            "Scalar value {} underflows int64",
-            format_value(parameter)
-        ));
+    Ok(Some(counts))
+}
+
+/// Offers a value to a heap of the `count` best, whose worst is at the root. Which of equal values stay depends on the
+/// heap's shape; this is Go's `container/heap` as Prometheus uses it, so the same ones stay. 2.42 let a NaN replace a NaN.
+fn offer(heap: &mut Vec<(usize, f64)>, new: (usize, f64), count: usize, top: bool, old: bool) {
+    let worse = |a: f64, b: f64| a.is_nan() || if top { a < b } else { a > b };
+    if heap.len() < count {
+        heap.push(new);
+        sift_up(heap, &worse);
+        return;
     }
-    Ok((parameter as i64).clamp(0, most as i64) as usize)
+    let Some(root) = heap.first().map(|root| root.1) else {
+        return;
+    };
+    let replaces = if root.is_nan() {
+        old || !new.1.is_nan()
+    } else {
+        worse(root, new.1)
+    };
+    if !replaces {
+        return;
+    }
+    if old && count > 1 {
+        // 2.42 takes the worst out and adds the new one; 3 overwrites it. They leave different shapes.
+        heap.swap_remove(0);
+        sift_down(heap, &worse);
+        heap.push(new);
+        sift_up(heap, &worse);
+    } else {
+        heap[0] = new;
+        sift_down(heap, &worse);
+    }
+}
+
+fn sift_up(heap: &mut [(usize, f64)], worse: &impl Fn(f64, f64) -> bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 && worse(heap[at].1, heap[(at - 1) / 2].1) {
+        heap.swap(at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+fn sift_down(heap: &mut [(usize, f64)], worse: &impl Fn(f64, f64) -> bool) {
+    let mut at = 0;
+    loop {
+        let mut child = 2 * at + 1;
+        if child >= heap.len() {
+            return;
+        }
+        if child + 1 < heap.len() && worse(heap[child + 1].1, heap[child].1) {
+            child += 1;
+        }
+        if !worse(heap[child].1, heap[at].1) {
+            return;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
 }
 
 fn choose_best(
     context: &Context<'_>,
     groups: Vec<(Labels, Vec<Row>)>,
-    counts: &[f64],
+    counts: &[usize],
     top: bool,
 ) -> Result<Vec<Row>, QueryError> {
-    let better = |a: f64, b: f64| {
-        if top {
-            a > b || (b.is_nan() && !a.is_nan())
-        } else {
-            a < b || (b.is_nan() && !a.is_nan())
-        }
-    };
+    let old = context.dialect == Dialect::Prometheus2;
     let mut out = Vec::new();
     for (_, mut rows) in groups {
+        // Best first; NaN last.
+        let order = |a: f64, b: f64| {
+            let by_value = || a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+            let better_first = || {
+                if top {
+                    by_value().reverse()
+                } else {
+                    by_value()
+                }
+            };
+            a.is_nan().cmp(&b.is_nan()).then_with(better_first)
+        };
         let mut kept: Vec<Vec<bool>> = vec![Vec::new(); rows.len()];
-        let mut chosen: Vec<usize> = Vec::new();
+        let mut present: Vec<(usize, f64)> = Vec::new();
         for step in 0..context.steps {
-            let count = to_count(counts[step], rows.len())?;
-            chosen.clear();
-            for at in 0..rows.len() {
-                let value = rows[at].values[step];
-                if !here(value) || count == 0 {
-                    continue;
-                }
-                if chosen.len() < count {
-                    chosen.push(at);
-                    continue;
-                }
-                // The worst of the chosen gives way to a strictly better one.
-                let worst = (0..chosen.len()).reduce(|a, b| {
-                    if better(rows[chosen[a]].values[step], rows[chosen[b]].values[step]) {
-                        b
-                    } else {
-                        a
-                    }
-                });
-                if let Some(worst) = worst
-                    && better(value, rows[chosen[worst]].values[step])
-                {
-                    chosen[worst] = at;
+            context.budget.check()?;
+            present.clear();
+            for (at, row) in rows.iter().enumerate() {
+                let value = row.values[step];
+                if here(value) {
+                    offer(&mut present, (at, value), counts[step], top, old);
                 }
             }
-            for &at in &chosen {
+            for &(at, _) in &present {
                 if kept[at].is_empty() {
                     kept[at] = vec![false; context.steps];
                 }
@@ -316,27 +382,13 @@ fn choose_best(
         }
         if context.steps == 1 {
             // An instant answer comes best first.
-            sort_best_first(&mut rows, &mut kept, &better);
+            let mut both: Vec<_> = rows.into_iter().zip(kept).collect();
+            both.sort_by(|(a, _), (b, _)| order(a.values[0], b.values[0]));
+            (rows, kept) = both.into_iter().unzip();
         }
         keep_marked(rows, kept, &mut out);
     }
     Ok(out)
-}
-
-fn sort_best_first(
-    rows: &mut Vec<Row>,
-    kept: &mut Vec<Vec<bool>>,
-    better: &impl Fn(f64, f64) -> bool,
-) {
-    let mut both: Vec<_> = std::mem::take(rows)
-        .into_iter()
-        .zip(std::mem::take(kept))
-        .collect();
-    both.sort_by(|(a, _), (b, _)| {
-        let (a, b) = (a.values[0], b.values[0]);
-        better(b, a).cmp(&better(a, b))
-    });
-    (*rows, *kept) = both.into_iter().unzip();
 }
 
 /// Keeps the marked steps of each row; a row without marks goes.
@@ -357,13 +409,13 @@ fn keep_marked(rows: Vec<Row>, kept: Vec<Vec<bool>>, out: &mut Vec<Row>) {
 fn choose_first(
     context: &Context<'_>,
     groups: Vec<(Labels, Vec<Row>)>,
-    counts: &[f64],
+    counts: &[usize],
 ) -> Result<Vec<Row>, QueryError> {
     let mut out = Vec::new();
     for (_, rows) in groups {
         let mut kept = vec![vec![false; context.steps]; rows.len()];
         for step in 0..context.steps {
-            let count = to_count(counts[step], rows.len())?;
+            let count = counts[step];
             let present = (0..rows.len()).filter(|at| here(rows[*at].values[step]));
             present.take(count).for_each(|at| kept[at][step] = true);
         }

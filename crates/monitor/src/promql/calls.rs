@@ -172,7 +172,7 @@ fn dates(
     arguments: &[Box<Expr>],
     part: fn(Date) -> f64,
 ) -> Result<Vec<Row>, QueryError> {
-    let of_seconds = |seconds: f64| Date::from_seconds(seconds).map_or(f64::NAN, part);
+    let of_seconds = |seconds: f64| part(Date::from_seconds(seconds));
     match arguments.first() {
         Some(argument) => join_equal(map_rows(vector(context, argument)?, |value, _| {
             of_seconds(value)

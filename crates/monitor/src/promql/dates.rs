@@ -22,14 +22,26 @@ pub(super) fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
+/// The first year that Go's calendar can count; it begins a cycle of 400 years, as the year 1 does.
+const FIRST_YEAR: i64 = -292_277_022_399;
+/// Seconds from the start of that year to 1970.
+const FIRST_TO_EPOCH: i64 = 9_223_371_966_579_724_800 + 62_135_596_800;
+/// Days from the start of the year 1 to 1970.
+const YEAR_ONE_TO_EPOCH: i64 = 719_162;
+
 impl Date {
-    /// From seconds since 1970; `None` beyond a quarter of a million years, where a calendar means nothing.
-    pub(super) fn from_seconds(seconds: f64) -> Option<Self> {
-        if !seconds.is_finite() || seconds.abs() > 8e12 {
-            return None;
-        }
-        let seconds = seconds as i64;
-        let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    /// From seconds since 1970. What is no number or beyond the range of 64 bits is the earliest time that there is:
+    /// that is what Go's conversion makes of it, and so what Prometheus answers.
+    pub(super) fn from_seconds(seconds: f64) -> Self {
+        let in_range = seconds >= -9.223_372_036_854_776e18 && seconds < 9.223_372_036_854_776e18;
+        let seconds = if in_range { seconds as i64 } else { i64::MIN };
+        // Unsigned, and wrapping as Go does, so that the earliest time comes out as the same day.
+        let absolute = seconds.wrapping_add(FIRST_TO_EPOCH) as u64;
+        let (all_days, rest) = (absolute / 86_400, absolute % 86_400);
+        let (cycles, days) = (
+            all_days / 146_097,
+            (all_days % 146_097) as i64 - YEAR_ONE_TO_EPOCH,
+        );
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
         let day_of_era = shifted.rem_euclid(146_097);
@@ -43,18 +55,20 @@ impl Date {
         } else {
             month_from_march - 9
         } as u32;
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let year_of_cycle = year_of_era + era * 400 + i64::from(month <= 2);
+        let year = year_of_cycle + cycles as i64 * 400 + FIRST_YEAR - 1;
         let before: u32 = (1..month).map(|month| days_in(year, month)).sum();
-        Some(Self {
+        Self {
             year,
             month,
             day,
             day_of_year: before + day,
-            weekday: (days + 4).rem_euclid(7) as u32,
+            // The first year begins on a Monday.
+            weekday: ((all_days + 1) % 7) as u32,
             hour: (rest / 3600) as u32,
             minute: (rest / 60 % 60) as u32,
             second: (rest % 60) as u32,
-        })
+        }
     }
 
     pub(super) fn days_in_month(self) -> u32 {
@@ -73,9 +87,7 @@ fn days_in(year: i64, month: u32) -> u32 {
 /// RFC 3339 with milliseconds where they are not zero, for messages and the HTTP API.
 #[must_use]
 pub(crate) fn rfc3339(milliseconds: i64) -> String {
-    let Some(date) = Date::from_seconds(milliseconds.div_euclid(1000) as f64) else {
-        return milliseconds.to_string();
-    };
+    let date = Date::from_seconds(milliseconds.div_euclid(1000) as f64);
     let Date {
         year,
         month,

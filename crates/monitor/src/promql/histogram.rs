@@ -218,6 +218,11 @@ fn make_monotonic(buckets: &mut [Bucket]) -> bool {
     forced
 }
 
+/// Whether a count is at least the rank; one that is no number never is.
+fn reaches(count: f64, rank: f64) -> bool {
+    count >= rank
+}
+
 /// The quantile, and whether the counts had to be made monotonic.
 fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
     if q.is_nan() {
@@ -243,7 +248,7 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
         return (f64::NAN, forced);
     }
     let mut rank = q * observations;
-    let at = buckets[..last].partition_point(|bucket| bucket.1 < rank);
+    let at = buckets[..last].partition_point(|bucket| !reaches(bucket.1, rank));
     if at == last {
         return (buckets[last - 1].0, forced);
     }

@@ -199,8 +199,14 @@ pub(super) fn resets(values: &[f64]) -> f64 {
     values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64
 }
 
-pub(super) fn deviation(values: &[f64]) -> f64 {
-    variance(values).sqrt()
+/// The variance; 2.42 lost what overflowed and answered NaN.
+pub(super) fn variance_in(dialect: Dialect, values: &[f64]) -> f64 {
+    let variance = variance(values);
+    if variance.is_infinite() && dialect == Dialect::Prometheus2 {
+        f64::NAN
+    } else {
+        variance
+    }
 }
 
 /// The median of the distances from the median.

@@ -3,12 +3,12 @@
 use super::QueryError;
 use super::eval::{Context, scalar};
 use super::over_time::{
-    Extrapolated, changes, check_factor, deviation, largest, last_two, mean, median_deviation,
-    regression, resets, smallest, smoothed, time_of,
+    Extrapolated, changes, check_factor, largest, last_two, mean, median_deviation, regression,
+    resets, smallest, smoothed, time_of, variance_in,
 };
 use super::selector::{OverWindow, Window, over_windows};
 use super::series::{Row, same_labels};
-use super::sum::{quantile, sum, variance};
+use super::sum::{quantile, sum};
 use crate::labels::Labels;
 use promql_parser::parser::{Call, Expr};
 use std::collections::HashSet;
@@ -110,8 +110,12 @@ pub(super) fn each_row(
         "max_over_time" => plain(context, range, take, |w| Some(largest(w.values))),
         "count_over_time" => plain(context, range, take, |w| Some(w.values.len() as f64)),
         "present_over_time" => plain(context, range, take, |_| Some(1.0)),
-        "stddev_over_time" => plain(context, range, take, |w| Some(deviation(w.values))),
-        "stdvar_over_time" => plain(context, range, take, |w| Some(variance(w.values))),
+        "stddev_over_time" => plain(context, range, take, |w| {
+            Some(variance_in(dialect, w.values).sqrt())
+        }),
+        "stdvar_over_time" => plain(context, range, take, |w| {
+            Some(variance_in(dialect, w.values))
+        }),
         "ts_of_first_over_time" => plain(context, range, take, |w| Some(w.times[0] as f64 / 1e3)),
         "ts_of_last_over_time" => plain(context, range, take, |w| {
             Some(w.times[w.times.len() - 1] as f64 / 1e3)

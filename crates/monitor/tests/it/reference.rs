@@ -7,13 +7,16 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Relative difference that rounding may make.
+/// Relative difference that rounding may make, and the absolute one where a sum cancels out.
 const TOLERANCE: f64 = 1e-9;
+const NOTHING: f64 = 1e-12;
 
 type Points = Vec<(i64, f64)>;
 
 pub(crate) fn equal(a: f64, b: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+    a == b
+        || (a.is_nan() && b.is_nan())
+        || (a - b).abs() <= NOTHING.max(TOLERANCE * a.abs().max(b.abs()))
 }
 
 fn expected(line: &Json) -> BTreeMap<String, Points> {
