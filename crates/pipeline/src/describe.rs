@@ -1,17 +1,19 @@
 //! From the files of a tree to what to run and how to build it.
 //!
 //! In this order, each filling in what the ones before left open: a description kept outside the repository,
-//! `launchway.toml`, `Procfile` and `app.json`, detection by the files of a language. Only the tree is read; of the machine
+//! `launchway.toml`, `Procfile` and `app.json`, a `Jenkinsfile` (for the stages alone), detection by the files of a language. Only the tree is read; of the machine
 //! only which commands are on its PATH.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use launchway_model::AppName;
 use launchway_model::app::AppSpec;
 
 use crate::error::DescribeError;
+use crate::jenkinsfile::{self, Jenkinsfile};
 use crate::plan::{Body, Options, Plan, Stage};
 
 mod app_json;
@@ -48,6 +50,8 @@ pub struct Described {
     pub branch: Option<String>,
     /// The text of a launchway.toml that says the same.
     pub toml: String,
+    /// The Jenkinsfile that the plan's stages are from, where they are.
+    pub jenkinsfile: Option<Arc<Jenkinsfile>>,
 }
 
 /// Describes a tree. `outside` is the text of a description kept outside the repository (in the form of a
@@ -76,6 +80,17 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
     if let Some(text) = file(tree, app_json::FILE)? {
         draft.fill(app_json::read(&text)?);
     }
+    let mut pipeline = None;
+    if draft.stages.is_none()
+        && let Some(text) = file(tree, jenkinsfile::FILE)?
+    {
+        let mut read = jenkinsfile::read(jenkinsfile::FILE, &text)?;
+        draft.stages = Some(std::mem::take(&mut read.plan.stages));
+        draft.more_stages.clear();
+        draft.sources.push(jenkinsfile::FILE.to_owned());
+        draft.notes.append(&mut read.notes);
+        pipeline = Some(read);
+    }
     let given = draft.runs_something();
     if let Some(detected) = detect::detect(tree, given)? {
         draft.fill_detected(detected, given);
@@ -84,7 +99,7 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
         return Err(nothing(tree, &draft));
     }
     draft.note_commandless();
-    Ok(finish(draft))
+    Ok(finish(draft, pipeline))
 }
 
 /// Checks the text of a launchway.toml (or of a description outside the repository) by itself. `file` is its name in
@@ -101,7 +116,7 @@ pub fn name_and_branch(
     launchway_toml::read(file, text).map(|draft| (draft.name, draft.branch))
 }
 
-fn finish(mut draft: Draft) -> Described {
+fn finish(mut draft: Draft, pipeline: Option<Jenkinsfile>) -> Described {
     let mut stages = draft.stages.take().unwrap_or_default();
     stages.append(&mut draft.more_stages);
     if let Some(skip) = &draft.skip_stages {
@@ -114,17 +129,27 @@ fn finish(mut draft: Draft) -> Described {
         }
     }
     let spec = draft.spec();
-    let plan = Plan {
+    let mut plan = Plan {
         stages,
-        env: Vec::new(),
         options: Options {
             timeout_ms: draft.timeout_ms,
             ..Options::default()
         },
         agent: draft.agent.clone().unwrap_or_default(),
         post: draft.post.clone(),
-        reports: Vec::new(),
+        ..Plan::default()
     };
+    if let Some(read) = &pipeline {
+        let given = plan.options.timeout_ms;
+        plan.options = read.plan.options.clone();
+        plan.options.timeout_ms = given.or(plan.options.timeout_ms);
+        plan.env.clone_from(&read.plan.env);
+        plan.agent = draft
+            .agent
+            .clone()
+            .unwrap_or_else(|| read.plan.agent.clone());
+        plan.post.splice(0..0, read.plan.post.iter().cloned());
+    }
     Described {
         words: words::of(&spec, &plan, &draft.notes),
         toml: writer::write(&draft, &spec, &plan),
@@ -132,6 +157,7 @@ fn finish(mut draft: Draft) -> Described {
         branch: draft.branch,
         spec,
         plan,
+        jenkinsfile: pipeline.map(Arc::new),
     }
 }
 

@@ -22,6 +22,7 @@ mod make;
 mod mask;
 pub(crate) mod processes;
 mod results;
+mod script;
 mod spool;
 mod stages;
 mod steps;

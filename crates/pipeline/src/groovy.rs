@@ -26,7 +26,7 @@ pub use ast::{
     StringPart,
 };
 pub use error::{Span, SyntaxError};
-pub use interpreter::{Args, Budget, Host, Interpreter, Thrown, with_stack};
+pub use interpreter::{Args, Budget, Host, Interpreter, STACK, Session, Thrown, with_stack};
 pub use parser::parse;
 pub use value::{Closure, Exception, Map, Matcher, Value};
 

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Folders below the tree that come first, in this order.
-pub const TREE_FOLDERS: [&str; 3] = [".venv/bin", "node_modules/.bin", "bin"];
+pub const TREE_FOLDERS: [&str; 4] = [".venv/bin", "venv/bin", "node_modules/.bin", "bin"];
 
 /// What a command falls back to where the process itself has no PATH.
 const STANDARD: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -19,6 +19,7 @@ use super::log::StageLog;
 use super::mask::Mask;
 use super::processes;
 use super::results;
+use super::script::{self, Scripts};
 use super::spool::Spool;
 use super::stages;
 use super::stop::{Deadline, Stop, StopReason};
@@ -40,6 +41,9 @@ pub(crate) struct Build<'a> {
     pub(crate) tests: Mutex<BTreeMap<String, Vec<TestCase>>>,
     /// The files that the commit changed, once somebody asked.
     pub(crate) changed: OnceLock<Vec<String>>,
+    /// The Groovy of its Jenkinsfile, where it has one.
+    pub(crate) scripts: Option<Scripts>,
+    pub(crate) started: Instant,
     /// The first problem of each result: the worst result's is the build's.
     pub(crate) problems: Mutex<BTreeMap<BuildResult, Problem>>,
     /// When the last file of the checkout was written: what is newer was written by the build.
@@ -146,7 +150,6 @@ fn prepare_and_run(
     spool: &Spool,
 ) -> Result<(BuildResult, Option<Problem>), Problem> {
     let started = Instant::now();
-    let mask = Arc::new(Mask::new(environment::secrets(job)));
     let internal =
         |what: &str, error: &io::Error| Problem::internal(format!("cannot {what}")).cause(error);
     let temporary = job.folder.join("tmp");
@@ -170,6 +173,19 @@ fn prepare_and_run(
     }
     let described = describe::read(&job.tree, job.description.as_deref()).map_err(Problem::from)?;
     let stages = described.plan.infos();
+    let mut secrets = environment::secrets(job);
+    if let Some(jenkinsfile) = &described.jenkinsfile {
+        secrets.extend(script::secrets(&jenkinsfile.text, &job.env));
+    }
+    let mask = Arc::new(Mask::new(secrets));
+    let scripts = described
+        .jenkinsfile
+        .clone()
+        .map(|jenkinsfile| Scripts::new(jenkinsfile, &job.env));
+    let mut environment = environment::of_build(job, Some(&described.spec), &temporary);
+    for (name, value) in scripts.iter().flat_map(Scripts::parameters) {
+        environment.entry(name).or_insert(value);
+    }
     let mut words = described.words.clone();
     words.extend(notes.iter().cloned());
     spool.emit(RunnerEventKind::Planned {
@@ -188,7 +204,9 @@ fn prepare_and_run(
         mask,
         stop,
         deadline: Deadline::new("the build", limit_ms.max(1)),
-        environment: environment::of_build(job, Some(&described.spec), &temporary),
+        environment,
+        scripts,
+        started,
         temporary,
         lingering: Mutex::new(Lingering::default()),
         permits: Permits::new(job.parallel),

@@ -34,7 +34,7 @@ const MAX_CAPTURED: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Shell<'a> {
     pub(crate) script: &'a str,
-    pub(crate) environment: &'a Environment,
+    pub(crate) environment: std::borrow::Cow<'a, Environment>,
     pub(crate) folder: &'a Path,
     /// Where files may be made that only this command needs.
     pub(crate) temporary: &'a Path,
@@ -190,7 +190,7 @@ impl Shell<'_> {
         };
         command
             .env_clear()
-            .envs(self.environment)
+            .envs(&*self.environment)
             .current_dir(self.folder)
             .stdin(Stdio::null())
             .process_group(0);

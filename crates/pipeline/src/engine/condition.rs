@@ -3,7 +3,9 @@
 use launchway_model::Problem;
 
 use super::checkout;
+use super::script;
 use super::stages::Context;
+use super::steps::{Interrupt, Outcome};
 use crate::glob::Pattern;
 use crate::plan::Condition;
 
@@ -64,9 +66,9 @@ pub(crate) fn holds(context: &Context<'_>, condition: &Condition) -> Result<bool
             .environment
             .get("LAUNCHWAY_CAUSE")
             .is_some_and(|known| known.eq_ignore_ascii_case(cause)),
-        Condition::Script(script) => {
-            return Err(Problem::internal("a script in a condition was not lowered")
-                .at(script.place.clone()));
-        }
+        Condition::Script(script) => match script::run(context, &Outcome::default(), script) {
+            Ok(value) => value.is_true(),
+            Err(Interrupt::Failed(problem) | Interrupt::Aborted(problem)) => return Err(problem),
+        },
     })
 }

@@ -1,8 +1,10 @@
 //! Stages: their order, their conditions, their results, what follows them.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use launchway_model::Problem;
 use launchway_model::build::{BuildResult, StageId};
@@ -13,6 +15,7 @@ use super::command::{How, Shell};
 use super::condition;
 use super::environment::Environment;
 use super::log::StageLog;
+use super::script;
 use super::steps::{self, Interrupt};
 use super::stop::{Deadline, Stop, StopReason};
 use crate::plan::{Body, Options, Plan, Post, PostWhen, Stage, Text, Variable};
@@ -34,6 +37,10 @@ pub(crate) struct Context<'a> {
     pub(crate) deadlines: Vec<Deadline>,
     pub(crate) fail_fast: bool,
     pub(crate) stop_on_unstable: bool,
+    /// Variables that the plan, a stage or a step set: what a script sets for the whole build does not change them.
+    pub(crate) pinned: BTreeSet<String>,
+    /// The result that the stage shows, where a caught error makes it worse than what it counts for in the build.
+    pub(crate) shown: Arc<Mutex<BuildResult>>,
 }
 
 /// The worse of two results; what was left out makes nothing worse.
@@ -64,7 +71,12 @@ pub(crate) fn run_plan(build: &Build<'_>, plan: &Plan) -> BuildResult {
         deadlines: vec![build.deadline.clone()],
         fail_fast: plan.options.fail_fast,
         stop_on_unstable: plan.options.stop_on_unstable,
+        pinned: BTreeSet::new(),
+        shown: Arc::new(Mutex::new(BuildResult::Success)),
     };
+    if let Err(interrupt) = script::load(&context) {
+        return settle(&context, interrupt);
+    }
     if let Err(interrupt) = context.add_variables(&plan.env) {
         return settle(&context, interrupt);
     }
@@ -90,6 +102,10 @@ pub(crate) fn run_plan(build: &Build<'_>, plan: &Plan) -> BuildResult {
         if let Ok(log) = build.log(StageId(id)) {
             context.log = log;
         }
+    }
+    if let Some(scripts) = &build.scripts {
+        scripts.set_reached(result);
+        result = worse(result, scripts.result());
     }
     after(&context, &plan.post, result)
 }
@@ -194,6 +210,7 @@ fn run_stage(parent: &Context<'_>, stage: &Stage, id: u32) -> BuildResult {
     let mut context = parent.clone();
     context.stage = number;
     context.name.clone_from(&stage.name);
+    context.shown = Arc::new(Mutex::new(BuildResult::Success));
     let result = match build.log(number) {
         Ok(log) => {
             context.log = log;
@@ -210,9 +227,15 @@ fn run_stage(parent: &Context<'_>, stage: &Stage, id: u32) -> BuildResult {
                 .emit(RunnerEventKind::StageFinished { stage, result });
         }
     }
+    let shown = *context.shown.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown = if shown == BuildResult::Success {
+        result
+    } else {
+        worse(result, shown)
+    };
     build.spool.emit(RunnerEventKind::StageFinished {
         stage: number,
-        result,
+        result: shown,
     });
     drop(permit);
     result
@@ -288,8 +311,15 @@ impl Context<'_> {
     /// Adds variables in order; a value may use those before it as `$NAME` or `${NAME}`.
     pub(crate) fn add_variables(&mut self, variables: &[Variable]) -> Result<(), Interrupt> {
         for variable in variables {
-            let value = self.text(&variable.value).map_err(Interrupt::Failed)?;
-            let value = expand(&value, &self.environment);
+            let value = match &variable.value {
+                Text::Plain(value) => expand(value, &self.environment),
+                Text::Script(script) => {
+                    let value = self.script_text(script)?;
+                    self.add_credential_parts(&variable.name, &value, script);
+                    value
+                }
+            };
+            self.pinned.insert(variable.name.clone());
             self.environment.insert(variable.name.clone(), value);
         }
         Ok(())
@@ -299,10 +329,46 @@ impl Context<'_> {
     pub(crate) fn text(&self, text: &Text) -> Result<String, Problem> {
         match text {
             Text::Plain(text) => Ok(text.clone()),
-            Text::Script(script) => {
-                Err(Problem::internal("a script was not lowered").at(script.place.clone()))
+            Text::Script(script) => match self.script_text(script) {
+                Ok(text) => Ok(text),
+                Err(Interrupt::Failed(problem) | Interrupt::Aborted(problem)) => Err(problem),
+            },
+        }
+    }
+
+    fn script_text(&self, script: &crate::plan::Script) -> Result<String, Interrupt> {
+        script::run(self, &steps::Outcome::default(), script).map(|value| value.to_text())
+    }
+
+    /// `X = credentials('…')` of a user and a password sets `X_USR` and `X_PSW` too.
+    fn add_credential_parts(&mut self, name: &str, value: &str, script: &crate::plan::Script) {
+        if !script.text.trim_start().starts_with("credentials") {
+            return;
+        }
+        if let Some((user, password)) = value.split_once(':') {
+            for (part, value) in [("USR", user), ("PSW", password)] {
+                let name = format!("{name}_{part}");
+                self.pinned.insert(name.clone());
+                self.environment.insert(name, value.to_owned());
             }
         }
+    }
+
+    /// The variables with what scripts set for the whole build.
+    pub(crate) fn effective(&self) -> Cow<'_, Environment> {
+        let Some(scripts) = &self.build.scripts else {
+            return Cow::Borrowed(&self.environment);
+        };
+        let set = scripts.variables();
+        if set.is_empty() {
+            return Cow::Borrowed(&self.environment);
+        }
+        let mut environment = self.environment.clone();
+        environment.extend(
+            set.into_iter()
+                .filter(|(name, _)| !self.pinned.contains(name)),
+        );
+        Cow::Owned(environment)
     }
 
     /// Whether a shell command succeeds, with what it writes in the log.
@@ -322,7 +388,7 @@ impl Context<'_> {
     pub(crate) fn shell<'b>(&'b self, script: &'b str, capture: bool, flags: &'b str) -> Shell<'b> {
         Shell {
             script,
-            environment: &self.environment,
+            environment: self.effective(),
             folder: &self.folder,
             temporary: &self.build.temporary,
             log: &self.log,
@@ -331,6 +397,12 @@ impl Context<'_> {
             capture,
             flags,
         }
+    }
+
+    /// Lets the stage look worse than it counts.
+    pub(crate) fn show(&self, result: BuildResult) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = worse(*shown, result);
     }
 
     /// Writes a problem to the log.
@@ -370,6 +442,9 @@ fn after(context: &Context<'_>, post: &[Post], result: BuildResult) -> BuildResu
     let mut result = result;
     for when in PostWhen::ORDER {
         for post in post.iter().filter(|post| post.when == when) {
+            if let Some(scripts) = &context.build.scripts {
+                result = worse(result, scripts.result());
+            }
             if !when.applies(result, None) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Steps, each in the place that its context gives.
 
-use std::cell::Cell;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use launchway_model::build::BuildResult;
@@ -12,6 +12,7 @@ use super::command::How;
 use super::failure;
 use super::make;
 use super::results;
+use super::script;
 use super::stages::{Context, stopped_words, timed_out, worse};
 use super::stop::Deadline;
 use crate::persist;
@@ -28,25 +29,26 @@ pub(crate) enum Interrupt {
 
 /// The result that steps leave without ending: a stage may be unstable and go on.
 #[derive(Debug)]
-pub(crate) struct Outcome(Cell<BuildResult>);
+pub(crate) struct Outcome(Mutex<BuildResult>);
 
 impl Default for Outcome {
     fn default() -> Self {
-        Self(Cell::new(BuildResult::Success))
+        Self::at(BuildResult::Success)
     }
 }
 
 impl Outcome {
     pub(crate) fn at(result: BuildResult) -> Self {
-        Self(Cell::new(result))
+        Self(Mutex::new(result))
     }
 
     pub(crate) fn get(&self) -> BuildResult {
-        self.0.get()
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn worsen(&self, result: BuildResult) {
-        self.0.set(worse(self.0.get(), result));
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = worse(*held, result);
     }
 }
 
@@ -125,19 +127,17 @@ pub(crate) fn run(context: &Context<'_>, outcome: &Outcome, step: &Step) -> Resu
                     context.log.say(&text(message)?);
                 }
                 context.say_problem(&problem);
-                let worst = worse(*build, *stage);
-                if worst != BuildResult::Success {
-                    context.build.remember(worst, problem);
+                if *build != BuildResult::Success {
+                    context.build.remember(*build, problem);
                 }
-                outcome.worsen(worst);
+                outcome.worsen(*build);
+                context.show(*stage);
                 Ok(())
             }
             other => other,
         },
         Step::DeleteFolder => delete_folder(context),
-        Step::Script(script) => Err(Interrupt::Failed(
-            Problem::internal("a script was not lowered").at(script.place.clone()),
-        )),
+        Step::Script(script) => script::run(context, outcome, script).map(|_| ()),
     }
 }
 
@@ -174,7 +174,7 @@ fn shell(context: &Context<'_>, script: &str, label: Option<&str>) -> Result<(),
     }
 }
 
-fn cannot_start(context: &Context<'_>, script: &str, error: &std::io::Error) -> Problem {
+pub(crate) fn cannot_start(context: &Context<'_>, script: &str, error: &std::io::Error) -> Problem {
     let shown = failure::first_line(script);
     let problem = Problem::new(
         if error.kind() == std::io::ErrorKind::StorageFull {
@@ -267,7 +267,7 @@ fn retry(
     }
 }
 
-fn sleep(context: &Context<'_>, duration: Duration) -> Result<(), Interrupt> {
+pub(crate) fn sleep(context: &Context<'_>, duration: Duration) -> Result<(), Interrupt> {
     let end = Instant::now() + duration;
     loop {
         if let Some(interrupt) = context.stopped() {

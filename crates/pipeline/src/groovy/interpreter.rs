@@ -223,6 +223,35 @@ pub struct Interpreter<'h> {
     nesting: Cell<u32>,
 }
 
+/// The names, functions and budget of one script, for interpreters in several threads.
+#[derive(Debug, Clone)]
+pub struct Session(Arc<Shared>);
+
+impl Session {
+    /// A session without any names.
+    pub fn new(budget: Budget) -> Self {
+        Self(Arc::new(Shared {
+            globals: Scope::new(None),
+            functions: Mutex::default(),
+            spent: AtomicU64::new(0),
+            budget,
+        }))
+    }
+
+    /// An interpreter in this session, for one thread.
+    pub fn interpreter<'h>(&self, host: &'h dyn Host) -> Interpreter<'h> {
+        Interpreter {
+            host,
+            shared: Arc::clone(&self.0),
+            depth: 0,
+            nesting: Cell::new(0),
+        }
+    }
+}
+
+/// The stack that a thread needs for the parser's and the interpreter's limits, in bytes.
+pub const STACK: usize = STACK_BYTES;
+
 /// Runs code on a thread with a stack that has room for the parser's and the interpreter's limits. The memory is
 /// only taken as far as it is used.
 pub fn with_stack<T: Send>(code: impl FnOnce() -> T + Send) -> T {
@@ -258,18 +287,7 @@ pub(super) type Done<T> = Result<T, Flow>;
 impl<'h> Interpreter<'h> {
     /// An interpreter without any names but the host's.
     pub fn new(host: &'h dyn Host, budget: Budget) -> Self {
-        let shared = Shared {
-            globals: Scope::new(None),
-            functions: Mutex::default(),
-            spent: AtomicU64::new(0),
-            budget,
-        };
-        Self {
-            host,
-            shared: Arc::new(shared),
-            depth: 0,
-            nesting: Cell::new(0),
-        }
+        Session::new(budget).interpreter(host)
     }
 
     /// The same names and budget with another host: a step's body sees another environment.

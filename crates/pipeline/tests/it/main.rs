@@ -6,6 +6,7 @@ mod bench;
 mod builds;
 mod cache;
 mod commands;
+mod jenkins;
 mod site;
 
 /// Not a test by itself: the process in which [`site::Site`] runs a build, since a runner takes its process over.
