@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use self::body::ClientBody;
 use self::sink::ClientSink;
+use crate::access::Record;
 use crate::client_h2;
 use crate::dispatch::{Action, Meta, Peer, dispatch};
 use crate::dress::Dress;
@@ -73,15 +74,18 @@ pub(crate) async fn serve(worker: Arc<Worker>, mut stream: Stream, peer: Peer) {
             return;
         }
         served += 1;
-        let after = one_request(
-            &worker,
-            &mut stream,
-            &peer,
-            at_work,
-            &mut meta,
-            &mut deadline,
-        );
-        match after.await {
+        meta.clear();
+        let mut record = Record::default();
+        let request = Request {
+            meta: &mut meta,
+            record: &mut record,
+        };
+        let after = one_request(&worker, &mut stream, &peer, at_work, request, &mut deadline);
+        let after = after.await;
+        if meta.begun.is_some() || record.status != 0 {
+            worker.note(&meta, &record);
+        }
+        match after {
             After::Next => {}
             After::Close => {
                 let (_, mut write) = stream.split();
@@ -124,6 +128,12 @@ enum After {
     Cut,
     /// It belongs to another protocol now.
     Tunnel { to: Stream, guard: OnTarget },
+}
+
+/// What is remembered of the request at work and noted of its answer.
+struct Request<'r> {
+    meta: &'r mut Meta,
+    record: &'r mut Record,
 }
 
 /// Waits for bytes of the next request, without a buffer as long as there are none.
@@ -195,7 +205,7 @@ async fn one_request(
     stream: &mut Stream,
     peer: &Peer,
     room: &mut Scratch,
-    meta: &mut Meta,
+    Request { meta, record }: Request<'_>,
     deadline: &mut Deadline,
 ) -> After {
     let limits = worker.limits();
@@ -212,7 +222,8 @@ async fn one_request(
         Ok(Some(taken)) => taken,
         Ok(None) => return After::Cut,
         Err(refusal) => {
-            return refuse(worker, &mut write, out, deadline, refusal).await;
+            meta.parts.client.push_str(&peer.text);
+            return refuse(worker, &mut write, out, deadline, refusal, record).await;
         }
     };
     let keep_alive = head.keep_alive && !worker.stop().is_cancelled();
@@ -227,11 +238,13 @@ async fn one_request(
         http10: head.version == Version::Http10,
         begun: false,
         dress: Dress::new(action.entry(), meta.secure, meta.mark),
+        record,
     };
+    sink.record.route = action.entry().map(Arc::clone);
     let mut source = ClientBody::new(limits, &mut read, down, head.body, meta.body_bytes);
     let (entry, page) = match action {
         Action::Forward(entry) => {
-            let mut measured = entry.meter.begin(worker.index());
+            let mut measured = entry.meter.begin(worker.index(), meta.begun());
             let streamed = match gather(head, &mut source, request).await {
                 Ok(streamed) => streamed,
                 Err(error) => {
@@ -291,7 +304,7 @@ async fn one_request(
             }
         }
         Action::File(entry, file) => {
-            let mut measured = entry.meter.begin(worker.index());
+            let mut measured = entry.meter.begin(worker.index(), meta.begun());
             sink.framing.keep_alive &= head.body == Length::None;
             let status = files::answer(&entry, &file, meta, &mut sink, deadline).await;
             return match status {
@@ -307,7 +320,7 @@ async fn one_request(
             (entry, page)
         }
     };
-    let mut measured = entry.map(|entry| entry.meter.begin(worker.index()));
+    let mut measured = entry.map(|entry| entry.meter.begin(worker.index(), meta.begun()));
     if let Some(measured) = &mut measured {
         measured.answered(page.status);
     }
@@ -467,6 +480,7 @@ async fn refuse(
     out: &mut Vec<u8>,
     deadline: &mut Deadline,
     refusal: Refusal,
+    record: &mut Record,
 ) -> After {
     worker
         .shared()
@@ -483,6 +497,7 @@ async fn refuse(
         http10: false,
         begun: false,
         dress: Dress::default(),
+        record,
     };
     let page = Page::trouble(refusal.status, refusal.reason);
     match page

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::access::Record;
 use crate::client_h1::{Kept, gather, refused_body};
 use crate::dispatch::{Action, Meta, Peer, dispatch};
 use crate::dress::Dress;
@@ -100,11 +101,14 @@ async fn respond(
         limits: worker.limits().clone(),
         length: Length::None,
         dress: Dress::default(),
+        record: Record::default(),
     };
     let tracker = worker.tasks.clone();
     let task = tracker.spawn(async move {
         let mut room = worker.take_scratch();
-        let ended = one_request(&worker, &peer, request, &mut room, &mut sink).await;
+        let mut meta = Meta::default();
+        let ended = one_request(&worker, &peer, request, &mut room, &mut sink, &mut meta).await;
+        worker.note(&meta, &sink.record);
         worker.give_scratch(room);
         if let Err(Cut) = ended {
             sink.cut().await;
@@ -135,13 +139,12 @@ async fn one_request(
     incoming: Request<Incoming>,
     room: &mut Scratch,
     sink: &mut StreamSink,
+    meta: &mut Meta,
 ) -> Result<(), Cut> {
     let limits = worker.limits();
     let (parts, body) = incoming.into_parts();
-    let mut meta = Meta::default();
     let mut deadline = Deadline::new(Instant::now() + limits.answer_timeout);
-    let (head, action) = match take_head(worker, peer, &parts, &body, &mut meta, &mut room.request)
-    {
+    let (head, action) = match take_head(worker, peer, &parts, &body, meta, &mut room.request) {
         Ok(taken) => taken,
         Err(page) => {
             worker
@@ -157,6 +160,7 @@ async fn one_request(
     // The header map is not needed any more and may be large.
     drop(parts);
     sink.dress = Dress::new(action.entry(), meta.secure, meta.mark);
+    sink.record.route = action.entry().map(Arc::clone);
     let mut source = StreamBody {
         limits,
         most: meta.body_bytes,
@@ -169,7 +173,7 @@ async fn one_request(
     };
     let page = match action {
         Action::Forward(entry) => {
-            let mut measured = entry.meter.begin(worker.index());
+            let mut measured = entry.meter.begin(worker.index(), meta.begun());
             let page = match gather(head, &mut source, &mut room.request).await {
                 Err(error) => refused_body(error).ok_or(Cut)?,
                 Ok(streamed) => {
@@ -209,8 +213,8 @@ async fn one_request(
             page
         }
         Action::File(entry, file) => {
-            let mut measured = entry.meter.begin(worker.index());
-            let status = files::answer(&entry, &file, &meta, sink, &mut deadline)
+            let mut measured = entry.meter.begin(worker.index(), meta.begun());
+            let status = files::answer(&entry, &file, meta, sink, &mut deadline)
                 .await
                 .map_err(|ClientGone| Cut)?;
             measured.answered(status);
@@ -218,7 +222,10 @@ async fn one_request(
         }
         Action::Page(entry, page) => {
             if let Some(entry) = entry {
-                entry.meter.begin(worker.index()).answered(page.status);
+                entry
+                    .meter
+                    .begin(worker.index(), meta.begun())
+                    .answered(page.status);
             }
             page
         }
@@ -410,6 +417,7 @@ struct StreamSink {
     limits: Limits,
     length: Length,
     dress: Dress,
+    record: Record,
 }
 
 impl StreamSink {
@@ -434,11 +442,13 @@ fn broken() -> io::Error {
 }
 
 impl AnswerSink for StreamSink {
-    fn chosen(&mut self, target: &Target) {
+    fn chosen(&mut self, target: &Arc<Target>) {
         self.dress.chosen(target);
+        self.record.instance = Some(Arc::clone(target));
     }
 
     fn begin(&mut self, head: &ResponseHead<'_, '_>, _whole: bool) {
+        self.record.status = head.status;
         let mut response = Response::new(());
         // The parser allows 100 to 999 alone.
         *response.status_mut() =
@@ -491,6 +501,7 @@ impl AnswerSink for StreamSink {
         if self.length == Length::None {
             return Ok(());
         }
+        self.record.bytes += payload.len() as u64;
         self.pending.extend_from_slice(payload);
         match self.pending.len() >= SMALL {
             true => self.flush(deadline).await,

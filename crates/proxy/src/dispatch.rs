@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use crate::access::Parts;
 use crate::files::FileRequest;
 use crate::h1::request::RequestHead;
-use crate::h1::{Length, elements, named, push_decimal, push_field};
+use crate::h1::{Length, Version, elements, named, push_decimal, push_field};
 use crate::page::{Page, Wants};
 use crate::rules::{self, Asked, Judge};
 use crate::table::{Entry, Ready};
@@ -56,6 +58,26 @@ pub(crate) struct Meta {
     pub(crate) body_bytes: u64,
     pub(crate) wants: Wants,
     pub(crate) request_id: String,
+    /// When the head was there.
+    pub(crate) begun: Option<Instant>,
+    /// For the access log; filled only where there is one.
+    pub(crate) parts: Parts,
+}
+
+impl Meta {
+    /// The moment to measure from.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun.unwrap_or_else(Instant::now)
+    }
+
+    /// Forgets the last request, so that nothing of it is logged with one whose head cannot be read.
+    pub(crate) fn clear(&mut self) {
+        self.begun = None;
+        for text in [&mut self.host, &mut self.path, &mut self.request_id] {
+            text.clear();
+        }
+        self.parts.clear();
+    }
 }
 
 /// What is done about a request.
@@ -87,6 +109,7 @@ pub(crate) fn dispatch(
     meta: &mut Meta,
     out: &mut Vec<u8>,
 ) -> Action {
+    meta.begun = Some(Instant::now());
     meta.host.clear();
     meta.host.push_str(host_of(head.authority));
     meta.host.make_ascii_lowercase();
@@ -98,6 +121,9 @@ pub(crate) fn dispatch(
     meta.upgrade = head.upgrade.is_some();
     meta.wants = Wants::read(head.fields);
     choose_request_id(worker, peer, head, &mut meta.request_id);
+    if worker.shared().access.is_some() {
+        note_parts(worker, peer, head, &mut meta.parts);
+    }
     let Some(entry) = worker.find(&meta.host, &meta.path) else {
         worker.shared().unrouted.fetch_add(1, Ordering::Relaxed);
         return Action::Page(None, Page::unknown_host(&meta.host, &meta.path));
@@ -127,6 +153,34 @@ pub(crate) fn dispatch(
             let page = Page::stopped(entry.meter.name(), reason);
             Action::Page(Some(entry), page)
         }
+    }
+}
+
+fn note_parts(worker: &Worker, peer: &Peer, head: &RequestHead<'_, '_>, parts: &mut Parts) {
+    parts.clear();
+    match peer.trusted {
+        true => {
+            let client = rules::client_address(peer.address, &worker.shared().trusted, head);
+            parts.client.push_str(&client.to_string());
+        }
+        false => parts.client.push_str(&peer.text),
+    }
+    parts.method.push_str(head.method);
+    parts.target.push_str(head.target);
+    parts.protocol = match (head.version, head.bytes) {
+        // A head without bytes was not one of HTTP/1.
+        (_, 0) => "HTTP/2.0",
+        (Version::Http10, _) => "HTTP/1.0",
+        (Version::Http11, _) => "HTTP/1.1",
+    };
+    for field in head.fields {
+        let part = match field.name.len() {
+            7 if named(field, "referer") => &mut parts.referer,
+            10 if named(field, "user-agent") => &mut parts.agent,
+            _ => continue,
+        };
+        part.clear();
+        part.push_str(&String::from_utf8_lossy(field.value));
     }
 }
 

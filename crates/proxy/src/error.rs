@@ -43,6 +43,15 @@ pub enum ProxyError {
         /// Why.
         reason: String,
     },
+    /// The access log cannot be opened.
+    #[error("cannot write the access log {}", path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A thread or a runtime cannot be started.
     #[error("cannot start {what}")]
     Start {

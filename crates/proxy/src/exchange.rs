@@ -100,7 +100,7 @@ pub(crate) enum SourceError {
 /// An answer on its way out.
 pub(crate) trait AnswerSink: Send {
     /// Takes note of the instance that is asked; the last one answers.
-    fn chosen(&mut self, target: &Target);
+    fn chosen(&mut self, target: &Arc<Target>);
     /// Takes the head; nothing need leave before [`AnswerSink::flush`]. `whole` says that the request was read to its end, so that
     /// the connection can take another one.
     fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool);

@@ -36,14 +36,14 @@ impl RouteMeter {
         &self.name
     }
 
-    /// Counts a request in flight until the guard goes.
-    pub(crate) fn begin(self: &Arc<Self>, worker: usize) -> Measured {
+    /// Counts a request that began at this moment in flight until the guard goes.
+    pub(crate) fn begin(self: &Arc<Self>, worker: usize, begun: Instant) -> Measured {
         let shard = worker % self.shards.len();
         self.shards[shard].in_flight.fetch_add(1, Ordering::Relaxed);
         Measured {
             meter: Arc::clone(self),
             shard,
-            begun: Instant::now(),
+            begun,
             status: 0,
         }
     }
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn an_answered_request_is_counted_once_in_every_figure() {
         let meter = Arc::new(RouteMeter::new("shop", 2));
-        let mut first = meter.begin(0);
-        let second = meter.begin(1);
+        let mut first = meter.begin(0, Instant::now());
+        let second = meter.begin(1, Instant::now());
         assert_eq!(meter.in_flight(), 2);
         first.answered(204);
         drop(first);

@@ -92,6 +92,11 @@ impl Figures {
                 "Requests for a host or path that no route has",
                 shared.unrouted.load(Ordering::Relaxed),
             ),
+            counter(
+                "launchway_proxy_access_log_lost",
+                "Lines left out of the access log because it could not be written fast enough",
+                shared.access.as_ref().map_or(0, |access| access.lost()),
+            ),
             gauge(
                 "launchway_proxy_route_table",
                 "The number of the route table that is served",

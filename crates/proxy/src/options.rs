@@ -28,6 +28,8 @@ pub struct Options {
     pub inherited: Vec<TcpListener>,
     /// Bounds on what clients and apps may do.
     pub limits: Limits,
+    /// Where and how requests are logged; not at all without it.
+    pub access_log: Option<AccessLog>,
     /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed and passed on.
     pub trusted: Vec<Cidr>,
 }
@@ -44,6 +46,7 @@ impl Options {
             workers: 0,
             inherited: Vec::new(),
             limits: Limits::default(),
+            access_log: None,
             trusted: Vec::new(),
         }
     }
@@ -65,6 +68,43 @@ pub struct Certificate {
     pub chain: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Where and how requests are logged.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// The file; its folder is made where it is missing.
+    pub path: PathBuf,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Of the answers below 400, one in this many is logged; 1 logs all. Others are logged always.
+    pub sample: u32,
+    /// The size at which the file is renamed to `NAME.1`.
+    pub rotate_bytes: u64,
+    /// How many renamed files are kept.
+    pub keep: u32,
+}
+
+impl AccessLog {
+    /// All requests as JSON, at most five files of 32 MiB.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            format: LogFormat::Json,
+            sample: 1,
+            rotate_bytes: 32 << 20,
+            keep: 4,
+        }
+    }
+}
+
+/// How a line of the access log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object.
+    Json,
+    /// The combined format of Apache and nginx.
+    Combined,
 }
 
 /// Bounds on what clients and apps may do.

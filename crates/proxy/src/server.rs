@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::AccessLog;
 use crate::client_h2;
 use crate::dispatch::Peer;
 use crate::error::ProxyError;
@@ -76,6 +77,7 @@ pub struct Running {
     admin: Option<SocketAddr>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    access_thread: Option<JoinHandle<()>>,
     cut: Arc<AtomicU64>,
 }
 
@@ -103,6 +105,11 @@ impl Running {
             // A panic has been reported by the thread itself.
             let _ = thread.join();
         }
+        // After the last request, so that it is in the log.
+        self.stop_log();
+        if let Some(thread) = self.access_thread.take() {
+            let _ = thread.join();
+        }
         self.cut.load(Ordering::Relaxed)
     }
 }
@@ -110,6 +117,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        self.stop_log();
     }
 }
 
@@ -160,6 +168,15 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         }
     };
     let addresses = |groups: &[Group]| groups.iter().map(Group::address).collect::<Vec<_>>();
+    let access = match options.access_log.take() {
+        Some(access) => {
+            let path = access.path.clone();
+            let started = AccessLog::start(access, workers);
+            Some(started.map_err(|source| ProxyError::AccessLog { path, source })?)
+        }
+        None => None,
+    };
+    let (access, access_thread) = access.unzip();
     let shared = Arc::new(Shared::new(
         options.snapshot,
         options.limits,
@@ -167,6 +184,7 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         addresses(&http),
         https.first().map(|group| group.address().port()),
         workers,
+        access,
         first,
     ));
     let mut running = Running {
@@ -175,6 +193,7 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         admin: admin.as_ref().map(Group::address),
         shared: Arc::clone(&shared),
         threads: Vec::new(),
+        access_thread,
         cut: Arc::default(),
     };
     let sockets = Arc::new(Sockets { http, https, tls });
@@ -203,6 +222,12 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
 }
 
 impl Running {
+    fn stop_log(&self) {
+        if let Some(access) = &self.shared.access {
+            access.stop();
+        }
+    }
+
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyError> {
         let thread = thread::Builder::new()
             .name(name.to_owned())

@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{AccessLog, Record};
 use crate::balance::Chance;
 use crate::cidr::Cidr;
+use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;
 use crate::snapshot;
@@ -39,10 +41,15 @@ pub(crate) struct Shared {
     pub(crate) refused_connections: AtomicU64,
     pub(crate) unrouted: AtomicU64,
     pub(crate) refused_requests: AtomicU64,
+    pub(crate) access: Option<Arc<AccessLog>>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Shared {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one field, given once at the start"
+    )]
     pub(crate) fn new(
         snapshot: PathBuf,
         limits: Limits,
@@ -50,6 +57,7 @@ impl Shared {
         listen: Vec<SocketAddr>,
         https_port: Option<u16>,
         workers: usize,
+        access: Option<Arc<AccessLog>>,
         first: Option<RouteTable>,
     ) -> Self {
         let mut registry = Registry::new(workers);
@@ -69,6 +77,7 @@ impl Shared {
             refused_connections: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
             refused_requests: AtomicU64::new(0),
+            access,
             stop: CancellationToken::new(),
         }
     }
@@ -207,6 +216,13 @@ impl Worker {
 
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<Arc<Entry>> {
         self.shared.find(host, path)
+    }
+
+    /// Logs a request that has ended, where there is a log.
+    pub(crate) fn note(&self, meta: &Meta, record: &Record) {
+        if let Some(access) = &self.shared.access {
+            access.note(self.index, meta, record);
+        }
     }
 
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {

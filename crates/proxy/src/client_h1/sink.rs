@@ -1,5 +1,8 @@
 //! An answer, written to a client of HTTP/1.
 
+use std::sync::Arc;
+
+use crate::access::Record;
 use crate::dress::Dress;
 use crate::exchange::{AnswerSink, ClientGone};
 use crate::h1::Length;
@@ -19,16 +22,19 @@ pub(super) struct ClientSink<'a, 's> {
     pub(super) http10: bool,
     pub(super) begun: bool,
     pub(super) dress: Dress,
+    pub(super) record: &'a mut Record,
 }
 
 impl AnswerSink for ClientSink<'_, '_> {
-    fn chosen(&mut self, target: &Target) {
+    fn chosen(&mut self, target: &Arc<Target>) {
         self.dress.chosen(target);
+        self.record.instance = Some(Arc::clone(target));
     }
 
     fn begin(&mut self, head: &ResponseHead<'_, '_>, whole: bool) {
         debug_assert!(!self.begun, "a request has one answer");
         self.begun = true;
+        self.record.status = head.status;
         self.framing = response::framing(head, self.http10, self.framing.keep_alive && whole);
         let dress = &self.dress;
         response::write_edited(
@@ -52,6 +58,7 @@ impl AnswerSink for ClientSink<'_, '_> {
     }
 
     async fn data(&mut self, payload: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
+        self.record.bytes += payload.len() as u64;
         // A small first piece leaves in one write with the head; a large one is worth a write of its own, not a copy.
         if payload.len() >= SMALL && self.framing.body != Length::Chunked {
             self.flush(deadline).await?;

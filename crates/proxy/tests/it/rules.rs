@@ -177,3 +177,41 @@ fn a_table_with_wrong_rules_is_refused() {
         "{reply:?}"
     );
 }
+
+#[test]
+fn requests_are_logged() {
+    let app = App::named("logged");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let mut proxy = Proxy::with(|options| {
+        options.access_log = Some(launchway_proxy::options::AccessLog::new(path.clone()));
+    });
+    proxy.apply(vec![to_instances(
+        "shop",
+        &["shop.test"],
+        "/",
+        &[(1, app.address)],
+    )]);
+    let mut client = proxy.client();
+    client.ask("GET /a?b HTTP/1.1\r\nhost: shop.test\r\nuser-agent: x\"y\r\n\r\n");
+    client.ask("GET /c HTTP/1.1\r\nhost: other.test\r\n\r\n");
+    client.ask("GET /d HTTP/1.1\r\nbroken\r\n\r\n");
+    drop(client);
+    proxy.stop();
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0]["target"], "/a?b");
+    assert_eq!(lines[0]["agent"], "x\"y");
+    assert_eq!(lines[0]["status"], 200);
+    assert_eq!(lines[0]["bytes"], 6);
+    assert_eq!(lines[0]["route"], "shop");
+    assert_eq!(lines[0]["instance"], "shop.web.v1.1");
+    assert_eq!(lines[1]["status"], 404);
+    assert_eq!(lines[1]["host"], "other.test");
+    assert_eq!(lines[2]["status"], 400);
+    assert_eq!(lines[2].get("target"), None, "nothing of the last request");
+}
