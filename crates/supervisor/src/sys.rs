@@ -165,18 +165,21 @@ pub(crate) fn forget_the_past() {
     let Ok(file) = std::fs::File::open("/proc/self/smaps") else {
         return;
     };
+    let mut code = Vec::new();
     let mut last = None;
     for line in io::BufRead::lines(io::BufReader::with_capacity(4096, file)).map_while(Result::ok) {
         if let Some(mapping) = code_mapping(&line) {
             last = mapping;
-        } else if line.split_whitespace().eq(["Anonymous:", "0", "kB"])
-            && let Some((start, length)) = last.take()
-        {
-            // SAFETY: the mapping is of a file, cannot be written, and none of its pages differs from the file, so that each
-            // comes back as it was.
-            unsafe {
-                libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED);
-            }
+        } else if line.split_whitespace().eq(["Anonymous:", "0", "kB"]) {
+            code.extend(last.take());
+        }
+    }
+    // Only now, for the reading above needs much of that code itself.
+    for (start, length) in code {
+        // SAFETY: the mapping is of a file, cannot be written, and none of its pages differs from the file, so that each
+        // comes back as it was.
+        unsafe {
+            libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED);
         }
     }
 }
