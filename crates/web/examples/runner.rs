@@ -2,7 +2,10 @@
 //! files to serve and runs its `build.sh`, if it has one, as the only stage.
 //!
 //! The real runner has its own tests in the crate `pipeline`, and everything meets in the end-to-end tests.
-#![allow(clippy::unwrap_used, reason = "a panic of this program is a failed build, which a test then shows")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic of this program is a failed build, which a test then shows"
+)]
 
 use std::fs::File;
 use std::io::Write as _;
@@ -21,7 +24,8 @@ use launchway_model::{PROTOCOL, Problem};
 fn main() {
     let folder = std::env::args_os().nth(2).unwrap();
     let folder = Path::new(&folder);
-    let job: RunnerJob = serde_json::from_slice(&std::fs::read(folder.join(JOB_FILE)).unwrap()).unwrap();
+    let job: RunnerJob =
+        serde_json::from_slice(&std::fs::read(folder.join(JOB_FILE)).unwrap()).unwrap();
     let mut spool = File::create(folder.join(EVENTS_FILE)).unwrap();
     let mut seq = 0;
     let mut tell = |kind| {
@@ -48,7 +52,10 @@ fn main() {
         .arg(&job.commit)
         .status()
         .unwrap();
-    assert!(archive.success(), "the commit is in the repository while it is pushed");
+    assert!(
+        archive.success(),
+        "the commit is in the repository while it is pushed"
+    );
     let unpacked = Command::new("tar")
         .arg("-xf")
         .arg(folder.join("tree.tar"))

@@ -8,12 +8,16 @@ use jiff::Timestamp;
 pub fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let seconds = duration.as_secs();
+    if millis < 1000 {
+        return format!("{millis} ms");
+    }
+    if millis < 9_950 {
+        return format!("{:.1} s", millis as f64 / 1000.0);
+    }
     match seconds {
-        _ if millis < 1000 => format!("{millis} ms"),
-        _ if millis < 9_950 => format!("{:.1} s", millis as f64 / 1000.0),
-        ..60 => format!("{} s", (millis + 500) / 1000),
-        ..3600 => with_rest(seconds / 60, "min", seconds % 60, "s"),
-        ..86_400 => with_rest(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        0..60 => format!("{} s", (millis + 500) / 1000),
+        60..3600 => with_rest(seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => with_rest(seconds / 3600, "h", seconds % 3600 / 60, "min"),
         _ => with_rest(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
     }
 }

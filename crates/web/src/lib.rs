@@ -7,6 +7,10 @@
 //! changes something by a session must come from our own origin; no text of a user's reaches a page unescaped.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(
+    clippy::result_large_err,
+    reason = "a Problem is made once for a request that failed; a box would burden every caller for nothing"
+)]
 
 // The pages' sample data is written for the gallery, which names this crate from outside.
 #[cfg(test)]

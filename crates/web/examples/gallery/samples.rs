@@ -595,7 +595,7 @@ impl Samples {
                         serial,
                     ),
                     millis: self.ago(60.0 - i as f64).as_millisecond(),
-                    source: if i % 17 == 0 {
+                    source: if i.is_multiple_of(17) {
                         LogSource::Launchway
                     } else if i % 11 == 3 {
                         LogSource::Err

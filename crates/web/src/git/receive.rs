@@ -291,16 +291,14 @@ impl Push {
             return Err("fetch first".to_owned());
         }
         match branch {
-            Some(branch) if change.removes() => {
-                if deployed == Some(branch) {
-                    return Err("this is the branch that is deployed".to_owned());
-                }
-            }
-            Some(branch) => {
+            Some(branch) if !change.removes() => {
                 self.build(branch, &change.new, terminal, build, cancel)
                     .await?;
             }
-            None => {}
+            Some(branch) if deployed == Some(branch) => {
+                return Err("this is the branch that is deployed".to_owned());
+            }
+            _ => {}
         }
         command::move_ref(&self.repository, &change.name, &change.new, &change.old)
             .await

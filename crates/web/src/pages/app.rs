@@ -131,6 +131,7 @@ impl Stats {
 #[derive(Template)]
 #[template(path = "instances_table.html")]
 struct Instances {
+    name: String,
     instances: Vec<InstanceRow>,
     stopped: bool,
     deployed: bool,
@@ -140,6 +141,7 @@ struct Instances {
 impl Instances {
     fn new(app: &App, now: &Timestamp) -> Self {
         Self {
+            name: app.name.to_string(),
             instances: app
                 .instances
                 .iter()

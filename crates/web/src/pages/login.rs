@@ -62,7 +62,7 @@ pub(super) async fn show(
             }
             Err(_) => refuse(
                 next,
-                "This link was used already or is too old. `launchway login` prints a new one.",
+                "This link was used already or is too old. `launchway open` prints a new one.",
             ),
         });
     }

@@ -21,11 +21,23 @@ async fn the_document_names_every_route_and_no_other() {
             .replace("{token}", "999");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = item.get(method.to_lowercase()).is_some();
-            let answer = world.ask(method, &real).body("{\"nonsense\": 1}").send().await;
-            assert_eq!(answer.status != 405, documented, "{method} {real}: {}", answer.status);
+            let answer = world
+                .ask(method, &real)
+                .body("{\"nonsense\": 1}")
+                .send()
+                .await;
+            assert_eq!(
+                answer.status != 405,
+                documented,
+                "{method} {real}: {}",
+                answer.status
+            );
             if documented {
                 assert!(!answer.body.contains("the API has no"), "{method} {real}");
-                assert_eq!(world.ask(method, &real).anonymous().send().await.status, 401);
+                assert_eq!(
+                    world.ask(method, &real).anonymous().send().await.status,
+                    401
+                );
             }
         }
     }
@@ -38,10 +50,21 @@ async fn what_is_not_there_is_said_with_the_nearest_word() {
     let answer = world.get("/api/v1/aps").await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["hint"], "Did you mean `apps`?");
-    world.ask("POST", "/api/v1/apps").body(r#"{"name":"shop"}"#).send().await;
+    world
+        .ask("POST", "/api/v1/apps")
+        .body(r#"{"name":"shop"}"#)
+        .send()
+        .await;
     let answer = world.get("/api/v1/apps/shpo").await;
-    assert_eq!((answer.status, answer.json()["kind"].clone()), (404, "not_found".into()));
-    let answer = world.ask("PUT", "/api/v1/apps/shop/formation").body(r#"{"formaton":{"web":2}}"#).send().await;
+    assert_eq!(
+        (answer.status, answer.json()["kind"].clone()),
+        (404, "not_found".into())
+    );
+    let answer = world
+        .ask("PUT", "/api/v1/apps/shop/formation")
+        .body(r#"{"formaton":{"web":2}}"#)
+        .send()
+        .await;
     assert_eq!(answer.status, 400);
     let problem = answer.json();
     assert_eq!(problem["message"], "unknown field `formaton`");
@@ -63,20 +86,56 @@ async fn what_is_not_there_is_said_with_the_nearest_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_is_made_changed_and_removed() {
     let world = World::new().await;
-    let made = world.ask("POST", "/api/v1/apps").body(r#"{"name":"shop"}"#).send().await;
+    let made = world
+        .ask("POST", "/api/v1/apps")
+        .body(r#"{"name":"shop"}"#)
+        .send()
+        .await;
     assert_eq!(made.status, 201, "{}", made.body);
-    assert_eq!(world.ask("POST", "/api/v1/apps").body(r#"{"name":"shop"}"#).send().await.status, 409);
-    let config = world.ask("PATCH", "/api/v1/apps/shop/config").body(r#"{"set":{"KEY":"v=1"}}"#).send().await;
+    assert_eq!(
+        world
+            .ask("POST", "/api/v1/apps")
+            .body(r#"{"name":"shop"}"#)
+            .send()
+            .await
+            .status,
+        409
+    );
+    let config = world
+        .ask("PATCH", "/api/v1/apps/shop/config")
+        .body(r#"{"set":{"KEY":"v=1"}}"#)
+        .send()
+        .await;
     assert_eq!(config.status, 200, "{}", config.body);
-    assert_eq!(world.get("/api/v1/apps/shop/config").await.json()["vars"]["KEY"], "v=1");
-    let domain = world.ask("POST", "/api/v1/apps/shop/domains").body(r#"{"domain":"shop.example.org"}"#).send().await;
+    assert_eq!(
+        world.get("/api/v1/apps/shop/config").await.json()["vars"]["KEY"],
+        "v=1"
+    );
+    let domain = world
+        .ask("POST", "/api/v1/apps/shop/domains")
+        .body(r#"{"domain":"shop.example.org"}"#)
+        .send()
+        .await;
     assert_eq!(domain.status, 201, "{}", domain.body);
-    assert_eq!(world.get("/api/v1/apps/shop").await.json()["domains"][0], "shop.example.org");
-    let gone = world.ask("DELETE", "/api/v1/apps/shop/domains/shop.example.org").send().await;
+    assert_eq!(
+        world.get("/api/v1/apps/shop").await.json()["domains"][0],
+        "shop.example.org"
+    );
+    let gone = world
+        .ask("DELETE", "/api/v1/apps/shop/domains/shop.example.org")
+        .send()
+        .await;
     assert_eq!(gone.status, 204, "{}", gone.body);
-    let broken = world.ask("PUT", "/api/v1/apps/shop/description").body(r#"{"toml":"[procss]"}"#).send().await;
+    let broken = world
+        .ask("PUT", "/api/v1/apps/shop/description")
+        .body(r#"{"toml":"[procss]"}"#)
+        .send()
+        .await;
     assert_eq!(broken.status, 400, "{}", broken.body);
-    assert_eq!(world.ask("DELETE", "/api/v1/apps/shop").send().await.status, 204);
+    assert_eq!(
+        world.ask("DELETE", "/api/v1/apps/shop").send().await.status,
+        204
+    );
     assert_eq!(world.get("/api/v1/apps/shop").await.status, 404);
     world.end().await;
 }
@@ -84,11 +143,14 @@ async fn an_app_is_made_changed_and_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_stream_does_not_keep_control_from_ending() {
     let world = World::new().await;
-    world.ask("POST", "/api/v1/apps").body(r#"{"name":"shop"}"#).send().await;
-    let stream = world.ask("GET", "/apps/shop/live");
-    let reading = tokio::spawn(stream.clone().read_until("never said"));
-    stream.read_until("app-stats").await;
+    world
+        .ask("POST", "/api/v1/apps")
+        .body(r#"{"name":"shop"}"#)
+        .send()
+        .await;
+    let (begun, ended) = world.ask("GET", "/apps/shop/live").hold("app-stats");
+    begun.await.unwrap();
     let took = world.end().await;
     assert!(took < Duration::from_secs(4), "{took:?}");
-    assert!(reading.await.unwrap().contains("app-stats"));
+    ended.await.unwrap();
 }

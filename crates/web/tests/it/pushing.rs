@@ -23,13 +23,24 @@ async fn a_first_push_makes_the_app_and_a_broken_one_leaves_it_as_it_was() {
     assert_eq!(app["release"]["number"], 1);
     assert_eq!(app["branch"], "main");
 
-    repository.commit("build.sh", "echo on my way; exit 1").await;
+    repository
+        .commit("build.sh", "echo on my way; exit 1")
+        .await;
     let second = repository.push(&["main"]).await;
     let text = said(&second);
     assert_eq!(second.status.code(), Some(1), "{text}");
-    assert!(text.contains("[remote rejected] main -> main (stage `Build` failed"), "{text}");
-    assert!(text.contains("remote:        Run `sh build.sh` yourself."), "{text}");
-    assert_eq!(world.get("/api/v1/apps/site").await.json()["release"]["number"], 1);
+    assert!(
+        text.contains("[remote rejected] main -> main (stage `Build` failed"),
+        "{text}"
+    );
+    assert!(
+        text.contains("remote:        Run `sh build.sh` yourself."),
+        "{text}"
+    );
+    assert_eq!(
+        world.get("/api/v1/apps/site").await.json()["release"]["number"],
+        1
+    );
 
     // What was refused is not in the branch: mended, it goes through.
     repository.commit("build.sh", "echo mended").await;
@@ -40,7 +51,16 @@ async fn a_first_push_makes_the_app_and_a_broken_one_leaves_it_as_it_was() {
     let head = repository.git(&["rev-parse", "HEAD"]).await;
     assert_eq!(app["release"]["commit"], head);
 
-    let clone = git(world.folder.path(), &["clone", "--quiet", &repository.git(&["remote", "get-url", "launchway"]).await, "copy"]).await;
+    let clone = git(
+        world.folder.path(),
+        &[
+            "clone",
+            "--quiet",
+            &repository.git(&["remote", "get-url", "launchway"]).await,
+            "copy",
+        ],
+    )
+    .await;
     assert!(clone.status.success(), "{}", said(&clone));
     assert!(world.folder.path().join("copy/index.html").exists());
     world.end().await;
@@ -51,7 +71,9 @@ async fn another_branch_is_built_and_not_deployed() {
     let world = World::new().await;
     let repository = world.repository().await;
     assert!(repository.push(&["main"]).await.status.success());
-    repository.git(&["checkout", "--quiet", "-b", "feature"]).await;
+    repository
+        .git(&["checkout", "--quiet", "-b", "feature"])
+        .await;
     repository.commit("index.html", "<h1>Two</h1>").await;
     let output = repository.push(&["feature"]).await;
     let text = said(&output);
@@ -61,7 +83,10 @@ async fn another_branch_is_built_and_not_deployed() {
     assert_eq!(builds.as_array().unwrap().len(), 2);
     assert_eq!(builds[0]["request"]["branch"], "feature");
     assert_eq!(builds[0]["request"]["deploy"], false);
-    assert_eq!(world.get("/api/v1/apps/site").await.json()["release"]["number"], 1);
+    assert_eq!(
+        world.get("/api/v1/apps/site").await.json()["release"]["number"],
+        1
+    );
     world.end().await;
 }
 
@@ -72,17 +97,38 @@ async fn a_push_needs_a_token_and_a_good_name() {
     let url = format!("{}/git/site.git", world.url);
     let nobody = repository.run(&["push", &url, "main"]).await;
     assert!(!nobody.status.success());
-    assert!(said(&nobody).contains("could not read Username"), "{}", said(&nobody));
+    assert!(
+        said(&nobody).contains("could not read Username"),
+        "{}",
+        said(&nobody)
+    );
     let wrong = url.replace("http://", "http://me:wrong@");
     let wrong = repository.run(&["push", &wrong, "main"]).await;
     assert_eq!(wrong.status.code(), Some(128));
-    assert!(said(&wrong).contains("Authentication failed"), "{}", said(&wrong));
+    assert!(
+        said(&wrong).contains("Authentication failed"),
+        "{}",
+        said(&wrong)
+    );
     let known = url.replace("http://", &format!("http://me:{}@", world.token));
-    let odd = repository.run(&["push", &known.replace("site.git", "My_Site.git"), "main"]).await;
+    let odd = repository
+        .run(&["push", &known.replace("site.git", "My_Site.git"), "main"])
+        .await;
     assert!(!odd.status.success());
-    let missing = repository.run(&["fetch", &known.replace("site.git", "nothing.git")]).await;
+    let missing = repository
+        .run(&["fetch", &known.replace("site.git", "nothing.git")])
+        .await;
     assert!(said(&missing).contains("not found"), "{}", said(&missing));
     // None of these made an app.
-    assert_eq!(world.get("/api/v1/apps").await.json().as_array().unwrap().len(), 0);
+    assert_eq!(
+        world
+            .get("/api/v1/apps")
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
     world.end().await;
 }

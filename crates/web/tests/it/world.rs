@@ -1,5 +1,6 @@
 //! One installation for one test, and what tests do to it: requests, repositories, pushes.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use launchway_control::{Control, Settings};
 use launchway_model::route::{ProxyReply, ProxyRequest, ProxyStats};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::process::Command;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +32,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: String,
 }
 
@@ -40,7 +42,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -98,7 +102,6 @@ impl Ask {
     /// Reads a stream until it holds `words` or ends.
     pub(crate) async fn read_until(self, words: &'static str) -> String {
         tokio::task::spawn_blocking(move || {
-            use std::io::Read as _;
             let mut response = self.response();
             assert_eq!(response.status().as_u16(), 200);
             let mut reader = response.body_mut().as_reader();
@@ -116,7 +119,25 @@ impl Ask {
         .unwrap()
     }
 
-    fn response(self) -> ureq::http::Response<ureq::Body> {
+    /// Keeps a stream open: the first tells that it holds `words`, the second that it ended.
+    pub(crate) fn hold(self, words: &'static str) -> (oneshot::Receiver<()>, JoinHandle<()>) {
+        let (begun, receiver) = oneshot::channel();
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut response = self.response();
+            let reader = BufReader::new(response.body_mut().as_reader());
+            let mut begun = Some(begun);
+            for line in reader.lines().map_while(Result::ok) {
+                if line.contains(words)
+                    && let Some(begun) = begun.take()
+                {
+                    begun.send(()).unwrap();
+                }
+            }
+        });
+        (receiver, reading)
+    }
+
+    fn response(self) -> http::Response<ureq::Body> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -125,7 +146,7 @@ impl Ask {
             .timeout_global(Some(PATIENCE))
             .build()
             .into();
-        let mut request = ureq::http::Request::builder().method(self.method).uri(self.url);
+        let mut request = http::Request::builder().method(self.method).uri(self.url);
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
@@ -179,10 +200,20 @@ impl World {
     /// Logs a browser in and gives its cookie.
     pub(crate) async fn log_in(&self) -> String {
         let link = self.ask("POST", "/api/v1/login-links").send().await.json();
-        let path = link["url"].as_str().unwrap().strip_prefix(&self.url).unwrap().to_owned();
+        let path = link["url"]
+            .as_str()
+            .unwrap()
+            .strip_prefix(&self.url)
+            .unwrap()
+            .to_owned();
         let answer = self.ask("GET", &path).anonymous().send().await;
         assert_eq!(answer.status, 303, "{}", answer.body);
-        answer.header("set-cookie").split(';').next().unwrap().to_owned()
+        answer
+            .header("set-cookie")
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     /// A repository of two files whose remote `launchway` is the app `site`, with the token in its address.
@@ -191,12 +222,21 @@ impl World {
         std::fs::create_dir(&folder).unwrap();
         let repository = Repository { folder };
         repository.git(&["init", "--quiet", "-b", "main"]).await;
-        let address = self.url.replace("http://", &format!("http://anyone:{}@", self.token));
+        let address = self
+            .url
+            .replace("http://", &format!("http://anyone:{}@", self.token));
         repository
-            .git(&["remote", "add", "launchway", &format!("{address}/git/site.git")])
+            .git(&[
+                "remote",
+                "add",
+                "launchway",
+                &format!("{address}/git/site.git"),
+            ])
             .await;
         repository.commit("index.html", "<h1>One</h1>").await;
-        repository.commit("build.sh", "echo \"\u{1b}[32mbuilt\u{1b}[0m <script>\"").await;
+        repository
+            .commit("build.sh", "echo \"\u{1b}[32mbuilt\u{1b}[0m <script>\"")
+            .await;
         repository
     }
 
@@ -204,9 +244,17 @@ impl World {
     pub(crate) async fn end(self) -> Duration {
         let begin = Instant::now();
         self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.serving)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         let took = begin.elapsed();
-        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.running)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         self.proxy.abort();
         took
     }
@@ -223,19 +271,27 @@ impl Repository {
 
     pub(crate) async fn git(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
-        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            said(&output)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     pub(crate) async fn commit(&self, file: &str, content: &str) -> String {
         std::fs::write(self.folder.join(file), content).unwrap();
         self.git(&["add", file]).await;
-        self.git(&["commit", "--quiet", "-m", &format!("Change {file}")]).await;
+        self.git(&["commit", "--quiet", "-m", &format!("Change {file}")])
+            .await;
         self.git(&["rev-parse", "HEAD"]).await
     }
 
     pub(crate) async fn push(&self, arguments: &[&str]) -> Output {
-        let all: Vec<&str> = ["push", "launchway"].into_iter().chain(arguments.iter().copied()).collect();
+        let all: Vec<&str> = ["push", "launchway"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
         self.run(&all).await
     }
 }
@@ -264,7 +320,12 @@ pub(crate) fn said(output: &Output) -> String {
 /// The runner, which `cargo test` builds beside the tests.
 fn runner() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let runner = test.parent().unwrap().parent().unwrap().join("examples/runner");
+    let runner = test
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/runner");
     assert!(
         runner.exists(),
         "{} is built by `cargo test -p launchway-web`",
@@ -282,7 +343,7 @@ async fn stand_in_for_the_proxy(socket: UnixListener) {
 
 async fn answer(connection: UnixStream) {
     let (reader, mut writer) = connection.into_split();
-    let mut lines = BufReader::new(reader).lines();
+    let mut lines = tokio::io::BufReader::new(reader).lines();
     let mut table = 0;
     while let Ok(Some(line)) = lines.next_line().await {
         let reply = match serde_json::from_str(&line).unwrap() {
