@@ -239,7 +239,7 @@ fn stash(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thrown
         .into_iter()
         .collect();
     let root = &host.context.folder;
-    let files = Patterns::new(&[include.clone()], &except).files(root, &[]);
+    let files = Patterns::new(std::slice::from_ref(&include), &except).files(root, &[]);
     if files.is_empty() && !args.get("allowEmpty").is_some_and(Value::is_true) {
         return Err(host.fail(
             format!("no file matches `{include}`, so nothing is stashed"),
