@@ -1,1 +1,42 @@
-fn main(){}
+//! `make bench`: Launchway's speed and size, beside what it replaces, as one table of medians with their spread.
+//!
+//! Nothing here passes or fails: a loaded machine makes numbers larger, and both sides of a ratio with them. Each line
+//! names the budget of the design where there is one.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints its table"
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod deploys;
+mod memory;
+mod peer;
+mod sample;
+mod starts;
+
+use sample::Row;
+
+fn main() -> anyhow::Result<()> {
+    eprintln!("measuring {}", launchway_e2e::launchway().display());
+    let mut rows: Vec<Row> = Vec::new();
+    for (what, measure) in [
+        (
+            "the program's start",
+            starts::measure as fn() -> anyhow::Result<Vec<Row>>,
+        ),
+        ("deploys", deploys::measure),
+        ("memory", memory::measure),
+        ("a redeploy beside a stop-start script", peer::measure),
+    ] {
+        eprintln!("  {what} …");
+        match measure() {
+            Ok(more) => rows.extend(more),
+            // One measurement that cannot be made (no network, no Python) leaves the others alone.
+            Err(error) => eprintln!("  {what}: not measured: {error:#}"),
+        }
+    }
+    print!("{}", sample::table(&rows));
+    Ok(())
+}

@@ -14,12 +14,14 @@ pub fn launchway() -> &'static Path {
         if let Some(given) = std::env::var_os("LAUNCHWAY_BINARY") {
             return PathBuf::from(given);
         }
-        let test = std::env::current_exe().expect("a process knows its own binary");
-        // target/debug/deps/it-0123 lies beside target/debug/launchway.
-        let folder = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("a test lies in target/PROFILE/deps");
+        let this = std::env::current_exe().expect("a process knows its own binary");
+        // A bench lies beside it, a test in `deps` one folder below.
+        let folder = this.parent().expect("a binary lies in a folder");
+        let folder = if folder.ends_with("deps") {
+            folder.parent().expect("deps lies in target/PROFILE")
+        } else {
+            folder
+        };
         let binary = folder.join("launchway");
         let built = std::fs::metadata(&binary).and_then(|file| file.modified());
         let Ok(built) = built else {

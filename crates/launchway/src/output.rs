@@ -61,6 +61,11 @@ impl Output {
         self.moving
     }
 
+    /// Whether standard output shows colours.
+    pub(crate) fn is_colored(self) -> bool {
+        self.color_out
+    }
+
     /// One line of the result.
     ///
     /// # Errors
