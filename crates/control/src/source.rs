@@ -20,6 +20,9 @@ const DEFAULT_BRANCH: &str = "main";
 const DETACHED: &str = "refs/launchway/detached";
 /// Where a commit that no branch leads to is kept.
 const FETCHED: &str = "refs/launchway/fetched";
+/// Where the branches of a path or URL are kept: apart from `refs/heads`, which only a push moves, so that a commit that was
+/// deployed and then taken back stands in no push's way.
+const SOURCES: &str = "refs/launchway/sources";
 
 /// Mirrors a commit and queues its build; the app is made where it does not exist. `cause` says who or what asked:
 /// "deploy", "api", "webhook".
@@ -335,17 +338,16 @@ async fn fetch(
         None => head_branch(source).await?,
     };
     let tip = match &branch {
-        Some(branch) => format!("+refs/heads/{branch}:refs/heads/{branch}"),
+        Some(branch) => format!("+refs/heads/{branch}:{}", source_ref(branch)),
         None => format!("+HEAD:{DETACHED}"),
     };
     let fetched = fetch_ref(folder, source, &tip).await;
     if let Err(error) = fetched {
         return Err(explain_fetch(source, branch.as_deref(), error).await);
     }
-    let tip = branch.as_ref().map_or_else(
-        || DETACHED.to_owned(),
-        |branch| format!("refs/heads/{branch}"),
-    );
+    let tip = branch
+        .as_ref()
+        .map_or_else(|| DETACHED.to_owned(), |branch| source_ref(branch));
     let Some(commit) = commit else {
         let details = details_of(folder, &tip).await;
         return Ok((
@@ -401,20 +403,56 @@ async fn pushed_commit(
         };
     }
     let branch = branch.unwrap_or_else(|| DEFAULT_BRANCH.to_owned());
-    match details_of(folder, &format!("refs/heads/{branch}")).await {
+    match details_of(folder, &newest(folder, &branch).await).await {
         Ok(details) => Ok((Some(branch), details)),
         Err(_) => {
             let heads = git::run(
                 folder,
-                ["for-each-ref", "--format=%(refname:short)", "refs/heads"],
+                ["for-each-ref", "--format=%(refname)", "refs/heads", SOURCES],
                 git::QUICK,
             )
             .await
-            .unwrap_or_default();
-            let heads: Vec<&str> = heads.lines().collect();
+            .unwrap_or_default()
+            .replace("%2f", "/");
+            let heads: Vec<&str> = heads
+                .lines()
+                .filter_map(|line| {
+                    line.strip_prefix("refs/heads/")
+                        .or_else(|| line.strip_prefix(SOURCES)?.strip_prefix('/'))
+                })
+                .collect();
             Err(no_branch(&branch, "what was pushed", &heads))
         }
     }
+}
+
+/// Where a branch of a path or URL is kept. One flat name a branch: `feature` and, later, `feature/cart` can both be there.
+fn source_ref(branch: &str) -> String {
+    format!("{SOURCES}/{}", branch.replace('/', "%2f"))
+}
+
+/// The reference of a branch's newest commit, whether it was pushed or fetched.
+async fn newest(folder: &Path, branch: &str) -> String {
+    let pushed = format!("refs/heads/{branch}");
+    let fetched = source_ref(branch);
+    let found = git::run(
+        folder,
+        [
+            "for-each-ref",
+            "--sort=-committerdate",
+            "--format=%(refname)",
+            &pushed,
+            &fetched,
+        ],
+        git::QUICK,
+    )
+    .await
+    .unwrap_or_default();
+    // git takes `refs/heads/feature` for a folder too, and lists what lies in it.
+    let found = found
+        .lines()
+        .find(|line| *line == pushed || *line == fetched);
+    found.map_or(pushed.clone(), str::to_owned)
 }
 
 async fn fetch_ref(folder: &Path, source: &Source, refspec: &str) -> Result<(), GitError> {

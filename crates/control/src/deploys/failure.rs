@@ -41,7 +41,7 @@ pub(super) enum Verdict {
 /// Why a candidate will not become ready.
 pub(super) enum Why {
     /// It is not known any more, or its shim is gone.
-    Lost(Option<Problem>),
+    Lost(Option<Box<Problem>>),
     /// Its command ended.
     Exited(Option<Exit>),
     /// Its time is over, or its answer is hopeless.
@@ -65,7 +65,7 @@ pub(super) fn judge(observed: &Observed, started: &[InstanceId], deadline: Insta
             return failed(Why::Lost(None));
         };
         if let Some(problem) = &seen.lost {
-            return failed(Why::Lost(Some(problem.clone())));
+            return failed(Why::Lost(Some(Box::new(problem.clone()))));
         }
         if let Some(exit) = exited(seen) {
             return failed(Why::Exited(exit));
@@ -346,3 +346,6 @@ pub(super) fn no_proxy(limit: Duration) -> Problem {
     ))
     .hint("Check that `launchway proxy` runs; what serves goes on serving.")
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,6 @@ async fn a_commit_becomes_a_served_release() {
         deploy.phases.iter().all(|record| record.millis.is_some()),
         "{deploy:?}"
     );
-    eprintln!("a first deploy took {} ms", outcome.millis);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +119,6 @@ async fn a_new_version_replaces_the_old_one_only_once_it_is_ready() {
     let outcome = world.deploy(&repository).await;
     outcome.succeeded();
     assert_eq!(world.get("shop", "/").await.unwrap(), "two");
-    eprintln!("a redeploy took {} ms", outcome.millis);
     // No table was ever without a target once there was one.
     let mut served = false;
     for table in world.proxy.tables() {

@@ -29,7 +29,6 @@ async fn refuse(world: &World, bad: &AppSpec) -> Refused {
     repository.version("bad", bad);
     let outcome = world.deploy(&repository).await;
     let problem = outcome.refused().clone();
-    eprintln!("{problem:#?}");
     assert_eq!(outcome.serving, Some(ReleaseNumber(1)));
     assert_eq!(world.proxy.targets("shop"), before);
     assert_eq!(

@@ -267,3 +267,37 @@ async fn a_push_builds_and_only_the_apps_branch_is_deployed() {
             .is_err()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_deployed_and_taken_back_stands_in_no_pushs_way() {
+    let world = World::new().await;
+    let repository = world.repository("shop");
+    let first = repository.version("one", &spec("serve"));
+    repository.version("two", &spec("serve"));
+    let path = repository.folder.to_str();
+    let deployed = ask(&world, Some("shop"), path, None, None).await.unwrap();
+    world.outcome(deployed.build).await.succeeded();
+    let again = ask(&world, Some("shop"), None, None, None).await.unwrap();
+    assert_eq!(again.commit, deployed.commit, "the newest known commit");
+    world.outcome(again.build).await.succeeded();
+    repository.git(&["reset", "--quiet", "--hard", &first]);
+    let third = repository.version("three", &spec("serve"));
+    let remote = source::repository(&world.control, &name("shop"))
+        .await
+        .unwrap();
+    repository.git(&["push", "--quiet", remote.to_str().unwrap(), "main"]);
+    let pushed = source::pushed(&world.control, &name("shop"), "main", &third)
+        .await
+        .unwrap();
+    world.outcome(pushed.build).await.succeeded();
+    assert_eq!(world.get("shop", "/").await.unwrap(), "three");
+    // `feature` after `feature/cart`: git itself could not keep both as branches.
+    for branch in ["feature/cart", "feature"] {
+        repository.git(&["checkout", "--quiet", "-b", branch]);
+        ask(&world, Some("shop"), path, Some(branch), None)
+            .await
+            .unwrap();
+        repository.git(&["checkout", "--quiet", "main"]);
+        repository.git(&["branch", "--quiet", "-D", branch]);
+    }
+}

@@ -153,7 +153,8 @@ async fn after_a_reboot_every_app_serves_again() {
     .await;
     world.open_again().await;
     both_again(&world, &before).await;
-    assert_eq!(world.get("shop", "/").await.unwrap(), "one");
+    let answer = world.get("shop", "/").await;
+    assert_eq!(answer.as_deref(), Ok("one"), "{}", world.log_files("shop"));
     for instance in &before {
         assert!(
             !world.settings.home.instance(&instance.id).exists(),

@@ -37,7 +37,6 @@ pub(crate) struct Outcome {
     pub(crate) events: Vec<Progress>,
     pub(crate) problem: Option<Problem>,
     pub(crate) serving: Option<ReleaseNumber>,
-    pub(crate) millis: u64,
 }
 
 pub(crate) fn name(text: &str) -> AppName {
@@ -298,19 +297,15 @@ async fn collect(mut progress: mpsc::Receiver<Progress>) -> Outcome {
         let event = event.unwrap_or_else(|_| panic!("no end after {events:#?}"));
         let event = event.unwrap_or_else(|| panic!("no end in {events:#?}"));
         if let Progress::Finished {
-            problem,
-            serving,
-            millis,
-            ..
+            problem, serving, ..
         } = &event
         {
-            let (problem, serving, millis) = (problem.clone(), *serving, *millis);
+            let (problem, serving) = (problem.clone(), *serving);
             events.push(event);
             return Outcome {
                 events,
                 problem,
                 serving,
-                millis,
             };
         }
         events.push(event);
