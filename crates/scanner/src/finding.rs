@@ -116,6 +116,17 @@ impl Verdict {
     }
 }
 
+impl Finding {
+    /// What makes it the same finding in another scan: ecosystem, package, version and id. A scan after new
+    /// advisories has new findings where its keys are not among those of the scan before.
+    pub fn key(&self) -> String {
+        format!(
+            "{}|{}|{}|{}",
+            self.ecosystem, self.package, self.version, self.id
+        )
+    }
+}
+
 /// A package at a version with all its places, as findings are made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {

@@ -14,8 +14,12 @@ use std::fmt;
 /// How deep values may nest. Real lock files stay below 30; npm's first format nests by dependency.
 pub const MAX_DEPTH: usize = 200;
 
-/// The largest document that is read, in bytes.
-pub const MAX_BYTES: u64 = 256 << 20;
+/// The largest document that is read, in bytes. The largest real lock files are below 40 MB.
+pub const MAX_BYTES: u64 = 64 << 20;
+
+/// The most values that a document may hold: a small text of many empty lists would else fill the memory of a small
+/// machine.
+pub const MAX_VALUES: usize = 4_000_000;
 
 /// A value and the line, counted from 1, on which it begins.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Entry, MAX_DEPTH, Node, SyntaxError, Value};
+use super::{Entry, MAX_DEPTH, MAX_VALUES, Node, SyntaxError, Value};
 
 /// Reads one JSON document. A byte order mark before it is skipped, as npm and .NET skip it.
 ///
 /// # Errors
-/// At the first character that is not JSON, and past [`MAX_DEPTH`].
+/// At the first character that is not JSON, and past [`MAX_DEPTH`] or [`MAX_VALUES`].
 pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader {
@@ -16,6 +16,7 @@ pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
         at: 0,
         line: 1,
         line_start: 0,
+        values: 0,
     };
     reader.skip_space();
     let node = reader.value(0)?;
@@ -32,6 +33,7 @@ struct Reader<'a> {
     at: usize,
     line: u32,
     line_start: usize,
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -76,6 +78,10 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Node<'a>, SyntaxError> {
         if depth > MAX_DEPTH {
             return Err(self.error("the document nests too deeply"));
+        }
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.error("the document holds too many values"));
         }
         let line = self.line;
         let value = match self.peek() {

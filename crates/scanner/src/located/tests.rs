@@ -59,6 +59,18 @@ fn deep_documents_are_refused_by_all_three() {
 }
 
 #[test]
+fn documents_of_too_many_values_are_refused() {
+    let text = format!("[{}1]", "1,".repeat(MAX_VALUES + 1));
+    assert!(json::parse(&text).unwrap_err().message.contains("too many"));
+    assert!(
+        toml::parse(&format!("a = {text}{}", " ".repeat(10 << 20)))
+            .unwrap_err()
+            .message
+            .contains("larger")
+    );
+}
+
+#[test]
 fn yaml_keeps_spelling_and_lines() {
     let node = yaml::parse("id: X-1\nversions:\n- 1.10\n- \"0.1\"\nwithdrawn: ~\nmodified: 2021-01-01T00:00:00Z\ndetails: |-\n  one\n  two\n").unwrap();
     assert_eq!(node.text("id"), Some("X-1"));

@@ -8,11 +8,20 @@ use ::toml::de::{DeTable, DeValue};
 
 use super::{Entry, MAX_DEPTH, Node, SyntaxError, Value};
 
+/// The largest document: its parser knows no limit of values, and real lock files of this kind are below 6 MB.
+const MAX_TOML_BYTES: usize = 16 << 20;
+
 /// Reads a TOML document.
 ///
 /// # Errors
 /// At the first place that is not TOML, and past [`MAX_DEPTH`].
 pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
+    if text.len() > MAX_TOML_BYTES {
+        return Err(SyntaxError::at_line(
+            0,
+            format!("the document is larger than {} MiB", MAX_TOML_BYTES >> 20),
+        ));
+    }
     let lines = Lines::new(text);
     let table = DeTable::parse(text).map_err(|error| {
         let (line, column) = lines.position(error.span().unwrap_or_default());

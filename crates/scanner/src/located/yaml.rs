@@ -8,17 +8,19 @@ use std::borrow::Cow;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::{Entry, MAX_DEPTH, Node, SyntaxError, Value};
+use super::{Entry, MAX_DEPTH, MAX_VALUES, Node, SyntaxError, Value};
 
 /// Reads the first document of a YAML stream.
 ///
 /// # Errors
-/// At the first place that is not YAML, at an alias, at a key that is not a scalar, and past [`MAX_DEPTH`].
+/// At the first place that is not YAML, at an alias, at a key that is not a scalar, and past [`MAX_DEPTH`] or
+/// [`MAX_VALUES`].
 pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
     // Containers under construction, with the key that waits for its value.
     let mut open: Vec<Open<'_>> = Vec::new();
+    let mut values = 0_usize;
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
             position(
@@ -29,6 +31,10 @@ pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
         })?;
         let line = u32::try_from(span.start.line()).unwrap_or(u32::MAX);
         let fail = |message: &str| Err(position(span.start.line(), span.start.col() + 1, message));
+        values += 1;
+        if values > MAX_VALUES {
+            return fail("the document holds too many values");
+        }
         let finished = match event {
             Event::Alias(_) => return fail("aliases are not accepted here"),
             Event::Scalar(text, style, _, _) => {

@@ -442,6 +442,60 @@ fn wrong_encodings_name_their_place() {
     assert_eq!(decode(wide).unwrap(), "a==1\n");
 }
 
+#[test]
+fn hostile_texts_end_in_good_time() {
+    let many = 30_000;
+    let texts = [
+        "[",
+        "{",
+        "(",
+        "- ",
+        "? ",
+        "a: ",
+        "!",
+        "&a ",
+        "*a ",
+        "[[a]]\n",
+        "a.",
+        "<a>",
+        "<!--",
+        "&amp;",
+        "\"",
+        "'",
+        "\\\n",
+        "a\n",
+        "a==1\n",
+        "{a: ",
+        "|\n",
+        "> ",
+        "\t",
+        "  specs:\n",
+        "a@b, ",
+        "\"a@1\":\n",
+        "require (",
+    ];
+    let started = std::time::Instant::now();
+    for text in texts {
+        let text = text.repeat(many / text.len());
+        for start in [
+            "",
+            "lockfileVersion: 9\npackages:\n ",
+            "__metadata:\nx: ",
+            "a = ",
+            "<project>",
+            "GEM\n  specs:\n",
+            "{\"packages\": ",
+        ] {
+            let text = format!("{start}{text}");
+            for kind in ALL {
+                let _ = parse(kind, &text);
+            }
+        }
+    }
+    // Some 3,800 readings of 30 kB each; a reader that is quadratic in one of them takes minutes by itself.
+    assert!(started.elapsed().as_secs() < 300, "{:?}", started.elapsed());
+}
+
 const ALL: [Kind; 20] = [
     Kind::Requirements,
     Kind::PoetryLock,
