@@ -21,6 +21,17 @@ use crate::shim::{ERROR_FILE, LOCK_FILE};
 /// The most that is quoted of a shim's last words, in bytes.
 const LONGEST_WORDS: usize = 2000;
 
+/// The lock on an instance's folder. It is given back by word, not by closing the file alone: a process that is being started at
+/// the same moment may hold a copy of the descriptor until it executes.
+pub(super) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // It can only fail for a descriptor that is none.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// The folder of one instance.
 #[derive(Debug, Clone)]
 pub(super) struct InstanceFolder {
@@ -96,7 +107,7 @@ impl InstanceFolder {
     }
 
     /// The lock that a living shim holds, unless one does. Keep it for a moment only: a shim that starts waits for it.
-    pub(super) fn lock(&self) -> Option<File> {
+    pub(super) fn lock(&self) -> Option<FolderLock> {
         let file = File::options()
             .create(true)
             .append(true)
@@ -104,15 +115,22 @@ impl InstanceFolder {
             .open(self.path.join(LOCK_FILE))
             .ok()?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-        Some(file)
+        Some(FolderLock(file))
     }
 
     /// Whether a shim lives in it. Several may look at once.
     pub(super) fn has_shim(&self) -> bool {
         // Without the file, none has ever started; it is not made by looking.
-        File::open(self.path.join(LOCK_FILE)).is_ok_and(|file| {
-            rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-        })
+        let Ok(file) = File::open(self.path.join(LOCK_FILE)) else {
+            return false;
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                drop(FolderLock(file));
+                false
+            }
+            Err(_) => true,
+        }
     }
 
     /// Connects to the shim's socket, however long the folder's path is. Does not wait for an answer, but waits while more

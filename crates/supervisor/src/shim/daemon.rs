@@ -35,7 +35,7 @@ const SIGNALS: [i32; 5] = [
 ];
 
 /// How long another shim's lock is waited for: a process that looks whether a shim lives holds it for a moment.
-const LOCK_WAIT: Duration = Duration::from_millis(500);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// The shim's own file when it has grown beyond this is begun anew.
 const LONGEST_ERRORS: u64 = 64 * 1024;

@@ -217,13 +217,26 @@ fn open_to_all(path: &Path) {
 }
 
 /// A program that is the shim's program with changed rights.
+///
+/// It is written by other processes: a descriptor of our own, open for writing, could be inherited by whatever another test starts
+/// at the same moment, and a program that is open for writing cannot be run.
 fn wrapper(folder: &Path, change: &str) -> PathBuf {
     let program = folder.join("shim-program");
-    fs::copy(shim_program(), &program).unwrap();
     let path = folder.join("wrapper");
     let text = format!("#!/bin/sh\n{change} {} \"$@\"\n", program.display());
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let made = Command::new("sh")
+        .args([
+            "-c",
+            "cp \"$1\" \"$2\" && printf %s \"$3\" > \"$4\" && chmod 755 \"$4\"",
+            "sh",
+        ])
+        .arg(shim_program())
+        .arg(&program)
+        .arg(text)
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
     path
 }
 
