@@ -100,6 +100,7 @@ pub(crate) async fn serve(worker: Arc<Worker>, mut stream: Stream, peer: Peer) {
             After::Tunnel { mut to, guard } => {
                 tunnel::run(
                     worker.limits().tunnel_idle,
+                    worker.stop(),
                     &mut stream,
                     &mut at_work.down,
                     &mut to,

@@ -1,7 +1,6 @@
 //! The Unix socket on which control speaks to the proxy: one JSON object a line, answered in order.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::TaskTracker;
 
 use crate::error::ProxyError;
+use crate::unix_path;
 use crate::worker::Shared;
 
 /// The longest line taken: tens of thousands of routes.
@@ -22,29 +22,23 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// The longest drain; a longer deadline is taken as this.
 const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
-/// Listens on the socket; one that a dead proxy left is replaced.
+/// Listens on the socket; one that a dead proxy left is replaced, and that of a living one where this proxy succeeds it.
 ///
 /// # Errors
 /// A living proxy answers on it, or it cannot be made.
-pub(crate) fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener, ProxyError> {
-    let trouble = |source| ProxyError::ControlSocket {
-        path: path.to_owned(),
-        source,
-    };
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+pub(crate) fn listen(
+    path: &Path,
+    succeeds: bool,
+) -> Result<std::os::unix::net::UnixListener, ProxyError> {
+    if !succeeds && unix_path::connect(path).is_ok() {
         return Err(ProxyError::AlreadyRuns {
             path: path.to_owned(),
         });
     }
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(trouble(error)),
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(trouble)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(trouble)?;
-    listener.set_nonblocking(true).map_err(trouble)?;
-    Ok(listener)
+    unix_path::bind(path).map_err(|source| ProxyError::ControlSocket {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Answers control until the proxy stops.

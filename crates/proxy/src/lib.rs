@@ -29,6 +29,7 @@ mod error;
 mod exchange;
 mod files;
 pub mod h1;
+mod handover;
 mod lease;
 mod listen;
 mod meter;
@@ -43,6 +44,7 @@ mod table;
 mod target;
 mod tls;
 mod tunnel;
+mod unix_path;
 mod worker;
 
 pub use error::ProxyError;

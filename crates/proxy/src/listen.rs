@@ -56,13 +56,24 @@ impl Group {
         self.address
     }
 
-    /// A duplicate of a worker's socket.
-    pub(crate) fn of_worker(&self, worker: usize) -> io::Result<TcpListener> {
+    /// Duplicates of a worker's sockets. Every socket is some worker's: connections wait on each.
+    pub(crate) fn of_worker(&self, worker: usize, workers: usize) -> io::Result<Vec<TcpListener>> {
         let sockets = self.sockets();
         match sockets.len() {
             0 => Err(io::ErrorKind::NotConnected.into()),
-            count => sockets[worker % count].try_clone(),
+            count if count < workers => Ok(vec![sockets[worker % count].try_clone()?]),
+            _ => sockets
+                .iter()
+                .skip(worker)
+                .step_by(workers)
+                .map(TcpListener::try_clone)
+                .collect(),
         }
+    }
+
+    /// Duplicates of all sockets.
+    pub(crate) fn all(&self) -> io::Result<Vec<TcpListener>> {
+        self.sockets().iter().map(TcpListener::try_clone).collect()
     }
 
     /// Closes the starter's duplicates, when the proxy stops: with the workers' own gone too, new connections are refused

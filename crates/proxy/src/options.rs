@@ -26,6 +26,9 @@ pub struct Options {
     /// Sockets that already listen (from a predecessor or a service manager). One whose address is among [`Https::listen`]
     /// takes HTTPS, every other one HTTP; an address of `http` that one of them has is not bound again.
     pub inherited: Vec<TcpListener>,
+    /// Whether to take the sockets over from a proxy that runs on the same control socket, which then stops; without one the
+    /// addresses are bound as usual.
+    pub take_over: bool,
     /// Bounds on what clients and apps may do.
     pub limits: Limits,
     /// Where and how requests are logged; not at all without it.
@@ -45,6 +48,7 @@ impl Options {
             control_socket: home.proxy_socket(),
             workers: 0,
             inherited: Vec::new(),
+            take_over: false,
             limits: Limits::default(),
             access_log: None,
             trusted: Vec::new(),

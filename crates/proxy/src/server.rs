@@ -3,12 +3,13 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpStream, UnixListener};
@@ -21,19 +22,20 @@ use crate::access::AccessLog;
 use crate::client_h2;
 use crate::dispatch::Peer;
 use crate::error::ProxyError;
+use crate::handover::Purpose;
 use crate::listen::Group;
 use crate::options::Options;
 use crate::snapshot::{self, Found};
 use crate::stream::Stream;
 use crate::worker::{Shared, Worker};
-use crate::{admin, client_h1, control, tls};
+use crate::{admin, client_h1, control, handover, tls, unix_path};
 
 /// How often idle connections to apps are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs a proxy in this thread until SIGTERM or SIGINT, then stops gracefully.
+/// Runs a proxy in this thread until SIGTERM, SIGINT or a successor, then stops gracefully.
 ///
 /// # Errors
 /// It cannot start; see [`ProxyError`].
@@ -53,6 +55,8 @@ pub fn run(options: Options) -> Result<(), ProxyError> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                // A successor has taken over.
+                () = running.shared.stop.cancelled() => {}
             }
             Ok(())
         })
@@ -132,21 +136,28 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         workers => workers,
     };
     let tls = options.https.as_ref().map(tls::config).transpose()?;
-    let (http, https) = groups(&mut options, workers)?;
-    if http.is_empty() && https.is_empty() {
+    for file in [&options.snapshot, &options.control_socket] {
+        make_folder(file.parent().unwrap_or(Path::new(".")))?;
+    }
+    let handover = handover::path(&options.control_socket);
+    let trouble = |source| ProxyError::ControlSocket {
+        path: handover.clone(),
+        source,
+    };
+    let mut taken = match options.take_over {
+        true => handover::take(&handover).map_err(trouble)?,
+        false => None,
+    };
+    let sockets = taken
+        .as_mut()
+        .map(|taken| std::mem::take(&mut taken.sockets))
+        .unwrap_or_default();
+    let sockets = groups(&mut options, sockets, workers, tls)?;
+    if sockets.http.is_empty() && sockets.https.is_empty() {
         return Err(ProxyError::NoAddress);
     }
-    let admin = options
-        .admin
-        .map(|address| Group::bind(address, 1))
-        .transpose()?;
-    if let Some(folder) = options.snapshot.parent() {
-        make_folder(folder)?;
-    }
-    if let Some(folder) = options.control_socket.parent() {
-        make_folder(folder)?;
-    }
-    let control = control::listen(&options.control_socket)?;
+    let control = control::listen(&options.control_socket, taken.is_some())?;
+    let handing = unix_path::bind(&handover).map_err(trouble)?;
     let first = match snapshot::load(&options.snapshot) {
         Found::Table(table) => {
             tracing::info!(
@@ -181,43 +192,42 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         options.snapshot,
         options.limits,
         options.trusted,
-        addresses(&http),
-        https.first().map(|group| group.address().port()),
+        addresses(&sockets.http),
+        sockets.https.first().map(|group| group.address().port()),
         workers,
         access,
         first,
     ));
     let mut running = Running {
-        http: addresses(&http),
-        https: addresses(&https),
-        admin: admin.as_ref().map(Group::address),
+        http: addresses(&sockets.http),
+        https: addresses(&sockets.https),
+        admin: sockets.admin.as_ref().map(Group::address),
         shared: Arc::clone(&shared),
         threads: Vec::new(),
         access_thread,
         cut: Arc::default(),
     };
-    let sockets = Arc::new(Sockets { http, https, tls });
+    let sockets = Arc::new(sockets);
     for index in 0..workers {
         let (shared, sockets) = (Arc::clone(&shared), Arc::clone(&sockets));
         let cut = Arc::clone(&running.cut);
         running.spawn(&format!("proxy-{index}"), move || {
-            keep_worker(index, &shared, &sockets, &cut);
+            keep_worker((index, workers), &shared, &sockets, &cut);
         })?;
     }
-    let admin = admin
-        .map(|group| group.of_worker(0))
-        .transpose()
-        .map_err(|source| ProxyError::Start {
-            what: "the admin address",
-            source,
-        })?;
     let runtime = runtime().map_err(|source| ProxyError::Start {
         what: "the control socket",
         source,
     })?;
     running.spawn("proxy-control", move || {
-        runtime.block_on(keep_control(control, admin, shared));
+        runtime.block_on(keep_control(control, handing, sockets, shared));
     })?;
+    if let Some(taken) = taken
+        && let Err(error) = taken.ready()
+    {
+        // It has gone by itself, or takes this for a failure and serves on beside us from the same sockets.
+        tracing::warn!(%error, "the predecessor could not be told to stop");
+    }
     Ok(running)
 }
 
@@ -241,7 +251,7 @@ impl Running {
     }
 }
 
-fn make_folder(folder: &std::path::Path) -> Result<(), ProxyError> {
+fn make_folder(folder: &Path) -> Result<(), ProxyError> {
     std::fs::create_dir_all(folder).map_err(|source| ProxyError::ControlSocket {
         path: folder.to_owned(),
         source,
@@ -261,47 +271,99 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Binds what is not inherited; returns the sockets for HTTP and for HTTPS.
-fn groups(options: &mut Options, workers: usize) -> Result<(Vec<Group>, Vec<Group>), ProxyError> {
-    let mut inherited: Vec<(SocketAddr, Vec<TcpListener>)> = Vec::new();
-    for socket in options.inherited.drain(..) {
+/// Sorts the sockets that are handed down by purpose and address, and binds what is missing.
+fn groups(
+    options: &mut Options,
+    taken: Vec<(Purpose, TcpListener)>,
+    workers: usize,
+    tls: Option<Arc<ServerConfig>>,
+) -> Result<Sockets, ProxyError> {
+    let wanted_https: &[SocketAddr] = options.https.as_ref().map_or(&[], |https| &https.listen);
+    let mut handed: Vec<(Purpose, SocketAddr, Vec<TcpListener>)> = Vec::new();
+    let given = options.inherited.drain(..).map(|socket| (None, socket));
+    let taken = taken
+        .into_iter()
+        .map(|(purpose, socket)| (Some(purpose), socket));
+    for (purpose, socket) in given.chain(taken) {
         let address = socket.local_addr().map_err(|source| ProxyError::Start {
             what: "an inherited socket",
             source,
         })?;
-        match inherited.iter_mut().find(|(known, _)| *known == address) {
-            Some((_, sockets)) => sockets.push(socket),
-            None => inherited.push((address, vec![socket])),
+        let purpose = purpose.unwrap_or(match wanted_https.contains(&address) {
+            true => Purpose::Https,
+            false => Purpose::Http,
+        });
+        match handed
+            .iter_mut()
+            .find(|(known, at, _)| *known == purpose && *at == address)
+        {
+            Some((.., sockets)) => sockets.push(socket),
+            None => handed.push((purpose, address, vec![socket])),
         }
     }
-    let wanted_https: &[SocketAddr] = options.https.as_ref().map_or(&[], |https| &https.listen);
-    let (mut http, mut https) = (Vec::new(), Vec::new());
-    for (address, sockets) in inherited {
-        let group = Group::inherit(address, sockets)
+    let mut sockets = Sockets {
+        http: Vec::new(),
+        https: Vec::new(),
+        admin: None,
+        tls,
+    };
+    for (purpose, address, of_group) in handed {
+        let group = Group::inherit(address, of_group)
             .map_err(|source| ProxyError::Listen { address, source })?;
-        match wanted_https.contains(&address) {
-            true => https.push(group),
-            false => http.push(group),
+        match purpose {
+            Purpose::Http => sockets.http.push(group),
+            Purpose::Https if sockets.tls.is_some() => sockets.https.push(group),
+            Purpose::Admin if options.admin.is_some() => sockets.admin = Some(group),
+            Purpose::Https | Purpose::Admin => {
+                tracing::warn!(%address, ?purpose, "nothing is to be served here any more");
+            }
         }
     }
     for (wanted, have) in [
-        (options.http.as_slice(), &mut http),
-        (wanted_https, &mut https),
+        (options.http.as_slice(), &mut sockets.http),
+        (wanted_https, &mut sockets.https),
     ] {
         for address in wanted {
-            if !have.iter().any(|group| group.address() == *address) {
+            // Port 0 means any, so one that was handed down will do.
+            let is_it = |group: &Group| {
+                group.address() == *address
+                    || (address.port() == 0 && group.address().ip() == address.ip())
+            };
+            if !have.iter().any(is_it) {
                 have.push(Group::bind(*address, workers)?);
             }
         }
     }
-    Ok((http, https))
+    if let (Some(address), None) = (options.admin, &sockets.admin) {
+        sockets.admin = Some(Group::bind(address, 1)?);
+    }
+    Ok(sockets)
 }
 
+/// All listening sockets.
 #[derive(Debug)]
 struct Sockets {
     http: Vec<Group>,
     https: Vec<Group>,
+    admin: Option<Group>,
     tls: Option<Arc<ServerConfig>>,
+}
+
+impl Sockets {
+    /// Duplicates for a successor.
+    fn duplicates(&self) -> io::Result<Vec<(Purpose, TcpListener)>> {
+        let mut all = Vec::new();
+        for (purpose, groups) in [
+            (Purpose::Http, self.http.as_slice()),
+            (Purpose::Https, self.https.as_slice()),
+            (Purpose::Admin, self.admin.as_slice()),
+        ] {
+            for group in groups {
+                all.extend(group.all()?.into_iter().map(|socket| (purpose, socket)));
+            }
+        }
+        Ok(all)
+    }
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -309,10 +371,15 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// Runs a worker; one that dies is replaced on the same sockets.
-fn keep_worker(index: usize, shared: &Arc<Shared>, sockets: &Sockets, cut: &AtomicU64) {
+fn keep_worker(
+    (index, workers): (usize, usize),
+    shared: &Arc<Shared>,
+    sockets: &Sockets,
+    cut: &AtomicU64,
+) {
     while !shared.stop.is_cancelled() {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            work(index, shared, sockets)
+            work((index, workers), shared, sockets)
         }));
         match ended {
             Ok(Ok(left)) => {
@@ -329,24 +396,27 @@ fn keep_worker(index: usize, shared: &Arc<Shared>, sockets: &Sockets, cut: &Atom
 }
 
 /// A worker's life; returns the number of connections that were cut at its end.
-fn work(index: usize, shared: &Arc<Shared>, sockets: &Sockets) -> io::Result<u64> {
+fn work(
+    (index, workers): (usize, usize),
+    shared: &Arc<Shared>,
+    sockets: &Sockets,
+) -> io::Result<u64> {
     let runtime = runtime()?;
     let worker = Arc::new(Worker::new(index, Arc::clone(shared)));
     let left = runtime.block_on(async {
         let accepting = CancellationToken::new();
         let mut acceptors = Vec::new();
-        for group in &sockets.http {
-            let listener = tokio::net::TcpListener::from_std(group.of_worker(index)?)?;
-            acceptors.push(tokio::spawn(accept(Arc::clone(&worker), listener, None)));
-        }
-        for group in &sockets.https {
-            let listener = tokio::net::TcpListener::from_std(group.of_worker(index)?)?;
-            let acceptor = sockets.tls.clone().map(TlsAcceptor::from);
-            acceptors.push(tokio::spawn(accept(
-                Arc::clone(&worker),
-                listener,
-                acceptor,
-            )));
+        for (groups, tls) in [
+            (&sockets.http, None),
+            (&sockets.https, sockets.tls.as_ref()),
+        ] {
+            for group in groups {
+                for socket in group.of_worker(index, workers)? {
+                    let listener = tokio::net::TcpListener::from_std(socket)?;
+                    let tls = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
+                    acceptors.push(tokio::spawn(accept(Arc::clone(&worker), listener, tls)));
+                }
+            }
         }
         let sweeping = tokio::spawn(sweep(Arc::clone(&worker), accepting.clone()));
         worker.stop().cancelled().await;
@@ -459,10 +529,11 @@ impl Drop for Connected {
     }
 }
 
-/// Control and admin, until the proxy has stopped.
+/// Control, a successor and admin, until the proxy has stopped.
 async fn keep_control(
     control: std::os::unix::net::UnixListener,
-    admin: Option<TcpListener>,
+    handing: std::os::unix::net::UnixListener,
+    sockets: Arc<Sockets>,
     shared: Arc<Shared>,
 ) {
     let control = async {
@@ -471,14 +542,25 @@ async fn keep_control(
             Err(error) => tracing::error!(%error, "the control socket cannot be served"),
         }
     };
+    let handing = async {
+        match UnixListener::from_std(handing) {
+            Ok(listener) => {
+                handover::serve(listener, Arc::clone(&shared), || sockets.duplicates()).await;
+            }
+            Err(error) => tracing::error!(%error, "no successor can be served"),
+        }
+    };
     let admin = async {
-        let Some(listener) = admin else { return };
-        match tokio::net::TcpListener::from_std(listener) {
+        let Some(group) = &sockets.admin else { return };
+        let listener = group
+            .of_worker(0, 1)
+            .and_then(|mut sockets| sockets.pop().ok_or(io::ErrorKind::NotConnected.into()))
+            .and_then(tokio::net::TcpListener::from_std);
+        match listener {
             Ok(listener) => admin::serve(listener, Arc::clone(&shared)).await,
             Err(error) => tracing::error!(%error, "the admin address cannot be served"),
         }
+        group.close();
     };
-    let begun = Instant::now();
-    tokio::join!(control, admin);
-    tracing::debug!(seconds = begun.elapsed().as_secs(), "control ended");
+    tokio::join!(control, handing, admin);
 }

@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** the file is whole or absent: it is replaced by a temporary file, fsync and rename.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use launchway_model::PROTOCOL;
@@ -73,7 +74,13 @@ pub(crate) fn save(path: &Path, table: &RouteTable) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
-    let mut file = File::create(&temporary)?;
+    // The rules of routes may hold hashes of passwords.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(&text)?;
     file.sync_all()?;
     drop(file);

@@ -7,11 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 
-/// Runs until both directions have ended, one breaks, or neither moves for `idle`. The buffers may hold first bytes.
+/// How long a tunnel may go on when the proxy stops: it has no end of its own to wait for.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Runs until both directions have ended, one breaks, neither moves for `idle`, or the proxy stops. The buffers may hold first
+/// bytes.
 pub(crate) async fn run(
     idle: Duration,
+    stop: &CancellationToken,
     client: &mut Stream,
     from_client: &mut Buffer,
     app: &mut Stream,
@@ -27,7 +34,7 @@ pub(crate) async fn run(
     let mut up = pin!(copy(&clock, &mut client_read, from_client, &mut app_write));
     let mut down = pin!(copy(&clock, &mut app_read, from_app, &mut client_write));
     let (mut up_done, mut down_done) = (false, false);
-    poll_fn(|cx| {
+    let copying = poll_fn(|cx| {
         for (direction, done) in [
             (
                 up.as_mut() as std::pin::Pin<&mut dyn Future<Output = io::Result<()>>>,
@@ -49,8 +56,14 @@ pub(crate) async fn run(
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
-    })
-    .await;
+    });
+    tokio::select! {
+        () = copying => {}
+        () = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_MOMENT).await;
+        } => {}
+    }
 }
 
 /// When either direction last moved.

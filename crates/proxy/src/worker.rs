@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) unrouted: AtomicU64,
     pub(crate) refused_requests: AtomicU64,
     pub(crate) access: Option<Arc<AccessLog>>,
+    /// Whether a successor is taking over; tables are its business then.
+    pub(crate) replaced: AtomicBool,
     pub(crate) stop: CancellationToken,
 }
 
@@ -78,6 +80,7 @@ impl Shared {
             unrouted: AtomicU64::new(0),
             refused_requests: AtomicU64::new(0),
             access,
+            replaced: AtomicBool::new(false),
             stop: CancellationToken::new(),
         }
     }
@@ -96,6 +99,9 @@ impl Shared {
     /// Why it is refused; what was served before goes on.
     pub(crate) fn apply(&self, source: RouteTable) -> Result<u64, String> {
         let number = source.number;
+        if self.replaced.load(Ordering::SeqCst) {
+            return Err("another proxy is taking over; try again".to_owned());
+        }
         // Held to the end: tables take effect one after the other.
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.table.load_full();

@@ -229,3 +229,16 @@ fn unknown_hosts_get_a_page_that_names_them() {
     assert!(!text.contains("secret"), "no app is given away");
     assert!(text.contains("prefers-color-scheme"));
 }
+
+#[test]
+fn a_home_with_a_long_path_has_a_control_socket_too() {
+    let outer = tempfile::tempdir().unwrap();
+    let home = outer.path().join("x".repeat(120));
+    std::fs::create_dir(&home).unwrap();
+    let running = launchway_proxy::start(options(&home)).unwrap();
+    let socket = Home::new(&home).proxy_socket();
+    assert!(socket.exists());
+    let error = launchway_proxy::start(options(&home)).unwrap_err();
+    assert!(error.to_string().contains("another proxy"), "{error}");
+    assert_eq!(running.stop(), 0);
+}

@@ -49,6 +49,13 @@ impl Proxy {
         }
     }
 
+    /// Speaks to the proxy that listens at its home now.
+    pub fn reconnect(&mut self) {
+        self.control = Some(Control::connect(
+            &Home::new(self.home.path()).proxy_socket(),
+        ));
+    }
+
     pub fn limited(change: impl FnOnce(&mut Limits)) -> Self {
         Self::with(|options| change(&mut options.limits))
     }

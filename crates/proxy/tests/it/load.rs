@@ -145,3 +145,64 @@ fn idle_connections_cost_little_and_a_restart_needs_no_control() {
     let proxy = Proxy::at(home, |_| {});
     assert_eq!(proxy.get("/").text(), "x");
 }
+
+/// An upgrade: each successor takes the sockets of the proxy before it, under load.
+#[test]
+fn successors_take_over_without_a_failed_request() {
+    let app = App::named("x");
+    let mut proxy = Proxy::with(|options| options.admin = Some("127.0.0.1:0".parse().unwrap()));
+    proxy.route_to(&[(1, app.address)]);
+    let address = proxy.address();
+    let admin = proxy.running.as_ref().unwrap().admin();
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|number| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                let mut done = 0_u64;
+                while !stop.load(Ordering::SeqCst) {
+                    // A proxy that stops says so and closes, or closes an idle connection: the client then connects anew.
+                    if number % 2 == 0 {
+                        client = Client::connect(address);
+                    }
+                    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+                    match client.answer() {
+                        Some(answer) => {
+                            assert_eq!(answer.status, 200);
+                            done += 1;
+                            if answer.head.field("connection") == Some("close") {
+                                client = Client::connect(address);
+                            }
+                        }
+                        // Only a kept connection may have been closed while idle.
+                        None => {
+                            assert!(number % 2 == 1, "a new connection was not served");
+                            client = Client::connect(address);
+                        }
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        let home = proxy.home.path().to_owned();
+        let mut options = crate::harness::options(&home);
+        options.take_over = true;
+        options.admin = admin;
+        let successor = launchway_proxy::start(options).unwrap();
+        assert_eq!(successor.http(), [address]);
+        assert_eq!(successor.admin(), admin);
+        // The old one stops by itself; this only waits for it.
+        assert_eq!(proxy.running.replace(successor).unwrap().stop(), 0);
+    }
+    proxy.reconnect();
+    let two = App::named("two");
+    proxy.route_to(&[(2, two.address)]);
+    assert_eq!(proxy.get("/").text(), "two");
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        assert!(client.join().expect("no request failed") > 0);
+    }
+}
