@@ -60,19 +60,29 @@ const IGNORED_WITH_VALUE: [&str; 34] = [
     "--pnpm",
 ];
 
-/// Reads the one text that a Jenkinsfile passes, with quotes as a shell reads them.
+/// Reads the one text that a Jenkinsfile passes, with quotes as a shell reads them. As Jenkins' plugin has it, the
+/// XML report is written where no format is named, since its publisher reads that.
 ///
 /// # Errors
 /// Where a quote is not closed, and as [`from_list`].
 pub fn from_text(text: &str, base: Options) -> Result<Arguments, ScanError> {
-    from_list(&split(text)?, base)
+    map(&split(text)?, base, Format::DependencyCheck)
 }
 
-/// Maps a list of arguments onto `base`, whose paths count only where the arguments name none.
+/// Maps the command's own list of arguments onto `base`, whose paths count only where the arguments name none. As
+/// the command has it, the HTML report is written where no format is named.
 ///
 /// # Errors
 /// Where an argument lacks its value, or would change the verdict and isn't understood.
 pub fn from_list(arguments: &[String], base: Options) -> Result<Arguments, ScanError> {
+    map(arguments, base, Format::Html)
+}
+
+fn map(
+    arguments: &[String],
+    base: Options,
+    default_format: Format,
+) -> Result<Arguments, ScanError> {
     let mut mapped = Arguments {
         options: base,
         update: true,
@@ -172,7 +182,7 @@ pub fn from_list(arguments: &[String], base: Options) -> Result<Arguments, ScanE
         mapped.options.policy.fail_on = Threshold::Never;
     }
     if formats.is_empty() {
-        formats.push(Format::Html);
+        formats.push(default_format);
     }
     formats.dedup();
     mapped.options.outputs = formats

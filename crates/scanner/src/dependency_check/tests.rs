@@ -49,7 +49,7 @@ fn defaults_are_those_of_dependency_check() {
     assert_eq!(mapped.options.policy.fail_on, Threshold::Never);
     assert_eq!(
         mapped.options.outputs[0].path,
-        Some(PathBuf::from("dependency-check-report.html"))
+        Some(PathBuf::from("dependency-check-report.xml"))
     );
     assert!(mapped.update);
     assert_eq!(map("").unwrap().options.paths, [PathBuf::from("workspace")]);
