@@ -102,10 +102,15 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
     Ok(finish(draft, pipeline))
 }
 
-/// Checks the text of a launchway.toml (or of a description outside the repository) by itself. `file` is its name in
-/// errors.
+/// Checks the text of one file by itself: `Procfile`, `app.json` and `Jenkinsfile` by their names, any other as a
+/// launchway.toml (or a description kept outside a repository). `file` is its name in errors.
 pub fn check(file: &str, text: &str) -> Result<(), DescribeError> {
-    launchway_toml::read(file, text).map(|_| ())
+    match file.rsplit('/').next().unwrap_or(file) {
+        procfile::FILE => procfile::read(text).map(|_| ()),
+        app_json::FILE => app_json::read(text).map(|_| ()),
+        jenkinsfile::FILE => jenkinsfile::read(file, text).map(|_| ()),
+        _ => launchway_toml::read(file, text).map(|_| ()),
+    }
 }
 
 /// The name and branch that the text of a launchway.toml gives, for a client that must know them before it deploys.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use launchway_model::runner::{LogLine, LogSource};
 
-use super::mask::Mask;
+use super::mask::{KeyBlock, Mask};
 
 /// A line that is longer than this is split, so that memory is bounded.
 const MAX_LINE: usize = 64 << 10;
@@ -55,6 +55,9 @@ pub(crate) struct LineWriter {
     partial: Vec<u8>,
     out: Vec<u8>,
     tail: Vec<u8>,
+    key: KeyBlock,
+    /// Whether it was told that something was hidden by its look.
+    warned: bool,
 }
 
 impl LineWriter {
@@ -65,6 +68,8 @@ impl LineWriter {
             partial: Vec::new(),
             out: Vec::new(),
             tail: Vec::new(),
+            key: KeyBlock::default(),
+            warned: false,
         }
     }
 
@@ -132,7 +137,9 @@ impl LineWriter {
 
     /// Writes whole lines; the last byte is a newline.
     fn lines(&mut self, bytes: &[u8]) {
-        let shown = self.log.mask.bytes(bytes);
+        let mut told = None;
+        let keyless = self.key.lines(bytes, &mut told);
+        let shown = self.log.mask.bytes_told(&keyless, &mut told);
         let text = String::from_utf8_lossy(&shown);
         let now = jiff::Timestamp::now().as_millisecond();
         let head = format!("{now} {} ", self.letter);
@@ -146,6 +153,13 @@ impl LineWriter {
             out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
             out.push(b'\n');
             start = end + 1;
+        }
+        if let Some(name) = told.filter(|_| !self.warned) {
+            self.warned = true;
+            let warning = format!(
+                "{now} l {name} was hidden above by its look: store it with `launchway config set`, and replace it where it was written\n"
+            );
+            out.extend_from_slice(warning.as_bytes());
         }
         let from = out.len().saturating_sub(TAIL);
         if from > 0 {

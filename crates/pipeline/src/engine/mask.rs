@@ -1,11 +1,69 @@
 //! Hides secrets in everything that a build writes.
 //!
 //! Hidden are a secret's value, its lines where it has several, and its base64, URL, JSON and hexadecimal forms. A secret split
-//! over writes is found all the same, since only whole lines are looked at (see [`super::log`]).
+//! over writes is found all the same, since only whole lines are looked at (see [`super::log`]). What nobody stored but looks
+//! like a secret by its known prefix (a cloud's access key, a forge's token, a private key) is hidden too, and told of.
+//! One automaton finds all of them in one pass.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use regex::bytes::Regex;
+
+/// A kind of secret that is known by how it begins: its beginning, its form from there on, its name.
+struct Lookalike {
+    prefix: &'static str,
+    form: Regex,
+    name: &'static str,
+}
+
+static LOOKALIKES: LazyLock<Vec<Lookalike>> = LazyLock::new(|| {
+    let known = [
+        ("AKIA", r"^AKIA[0-9A-Z]{16}\b", "an AWS access key"),
+        ("ASIA", r"^ASIA[0-9A-Z]{16}\b", "an AWS access key"),
+        ("AIza", r"^AIza[0-9A-Za-z_\-]{35}", "a Google API key"),
+        ("ghp_", r"^ghp_[A-Za-z0-9]{36,}", "a GitHub token"),
+        ("gho_", r"^gho_[A-Za-z0-9]{36,}", "a GitHub token"),
+        ("ghu_", r"^ghu_[A-Za-z0-9]{36,}", "a GitHub token"),
+        ("ghs_", r"^ghs_[A-Za-z0-9]{36,}", "a GitHub token"),
+        (
+            "github_pat_",
+            r"^github_pat_[A-Za-z0-9_]{22,}",
+            "a GitHub token",
+        ),
+        ("glpat-", r"^glpat-[A-Za-z0-9_\-]{20,}", "a GitLab token"),
+        ("xoxb-", r"^xoxb-[A-Za-z0-9-]{10,}", "a Slack token"),
+        ("xoxp-", r"^xoxp-[A-Za-z0-9-]{10,}", "a Slack token"),
+        ("sk_live_", r"^sk_live_[A-Za-z0-9]{16,}", "a Stripe key"),
+        ("rk_live_", r"^rk_live_[A-Za-z0-9]{16,}", "a Stripe key"),
+        ("npm_", r"^npm_[A-Za-z0-9]{36}\b", "an npm token"),
+        ("pypi-AgE", r"^pypi-AgE[A-Za-z0-9_\-]{50,}", "a PyPI token"),
+        (
+            "dckr_pat_",
+            r"^dckr_pat_[A-Za-z0-9_\-]{20,}",
+            "a Docker token",
+        ),
+        (
+            "SG.",
+            r"^SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{16,64}",
+            "a SendGrid key",
+        ),
+    ];
+    known
+        .into_iter()
+        .map(|(prefix, form, name)| Lookalike {
+            prefix,
+            form: Regex::new(form).expect("the pattern is a constant that the tests compile"),
+            name,
+        })
+        .collect()
+});
+
+/// How a private key begins and ends; what is between, over lines, is hidden by [`KeyBlock`].
+const KEY_BEGIN: &[u8] = b"-----BEGIN ";
+const KEY_END: &[u8] = b"-----END ";
+const KEY_WORDS: &[u8] = b"PRIVATE KEY";
 
 /// What stands in a secret's place.
 pub(crate) const HIDDEN: &[u8] = b"****";
@@ -16,7 +74,9 @@ const MIN_LENGTH: usize = 6;
 /// Finds and hides secrets.
 #[derive(Debug)]
 pub(crate) struct Mask {
-    finder: Option<AhoCorasick>,
+    finder: AhoCorasick,
+    /// How many of the finder's patterns are secrets; the rest are beginnings of lookalikes.
+    secrets: usize,
     longest: usize,
 }
 
@@ -38,15 +98,22 @@ impl Mask {
         patterns.sort();
         patterns.dedup();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
-        let finder = (!patterns.is_empty())
-            .then(|| {
-                AhoCorasick::builder()
-                    .match_kind(MatchKind::LeftmostLongest)
-                    .build(&patterns)
-            })
-            .transpose()
+        let secrets = patterns.len();
+        patterns.extend(
+            LOOKALIKES
+                .iter()
+                .map(|known| known.prefix.as_bytes().to_vec()),
+        );
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&patterns)
             .expect("the patterns of one app's secrets fit an automaton");
-        Self { finder, longest }
+        Self {
+            finder,
+            secrets,
+            // No lookalike is longer than this but by many repetitions; of those the beginning is enough.
+            longest: longest.max(128),
+        }
     }
 
     /// The length of the longest text that is hidden, in bytes.
@@ -56,15 +123,36 @@ impl Mask {
 
     /// The bytes with every secret replaced.
     pub(crate) fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(finder) = &self.finder else {
-            return Cow::Borrowed(bytes);
-        };
+        self.bytes_told(bytes, &mut None)
+    }
+
+    /// The same; `told` gets the name of a kind of secret that was hidden by its look alone.
+    pub(crate) fn bytes_told<'a>(
+        &self,
+        bytes: &'a [u8],
+        told: &mut Option<&'static str>,
+    ) -> Cow<'a, [u8]> {
         let mut shown: Vec<u8> = Vec::new();
         let mut last = 0;
-        for found in finder.find_iter(bytes) {
+        for found in self.finder.find_iter(bytes) {
+            if found.start() < last {
+                continue;
+            }
+            let end = match found.pattern().as_usize().checked_sub(self.secrets) {
+                None => found.end(),
+                Some(lookalike) => {
+                    let known = &LOOKALIKES[lookalike];
+                    let rest = &bytes[found.start()..];
+                    let Some(form) = known.form.find(&rest[..rest.len().min(1024)]) else {
+                        continue;
+                    };
+                    *told = Some(known.name);
+                    found.start() + form.end()
+                }
+            };
             shown.extend_from_slice(&bytes[last..found.start()]);
             shown.extend_from_slice(HIDDEN);
-            last = found.end();
+            last = end;
         }
         if last == 0 {
             return Cow::Borrowed(bytes);
@@ -79,6 +167,43 @@ impl Mask {
             Cow::Borrowed(_) => text.to_owned(),
             Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         }
+    }
+}
+
+/// Hides private keys that are printed over several lines.
+#[derive(Debug, Default)]
+pub(crate) struct KeyBlock {
+    inside: bool,
+}
+
+impl KeyBlock {
+    /// Whole lines with the lines of private keys replaced.
+    pub(crate) fn lines<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        told: &mut Option<&'static str>,
+    ) -> Cow<'a, [u8]> {
+        if !self.inside && memchr::memmem::find(bytes, KEY_BEGIN).is_none() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut shown = Vec::with_capacity(bytes.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let begins = memchr::memmem::find(line, KEY_BEGIN)
+                .filter(|at| memchr::memmem::find(&line[*at..], KEY_WORDS).is_some());
+            if !self.inside && begins.is_none() {
+                shown.extend_from_slice(line);
+                continue;
+            }
+            if let Some(at) = begins {
+                *told = Some("a private key");
+                shown.extend_from_slice(&line[..at]);
+            }
+            shown.extend_from_slice(HIDDEN);
+            shown.push(b'\n');
+            let from = begins.unwrap_or(0);
+            self.inside = memchr::memmem::find(&line[from..], KEY_END).is_none();
+        }
+        Cow::Owned(shown)
     }
 }
 

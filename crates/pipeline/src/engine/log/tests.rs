@@ -61,3 +61,38 @@ fn memory_is_bounded_and_the_tail_is_the_end() {
     assert!(lines.tail.len() <= TAIL);
     assert_eq!(lines.tail(2), ["line 4998", "line 4999"]);
 }
+
+#[test]
+#[ignore = "a measurement, not a test"]
+#[expect(clippy::print_stdout, reason = "a measurement is printed for a person")]
+fn throughput() {
+    let cpu = || -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let mask = Arc::new(Mask::new([
+        "s3cr3t-T0ken/with+stuff",
+        "another-one-of-these",
+    ]));
+    let log = StageLog::open(Path::new("/dev/null"), mask).unwrap();
+    let mut lines = LineWriter::new(log, LogSource::Out);
+    let line = "Collecting some-package==1.2.3 from https://files.example.org/packages/some_package-1.2.3.whl (1.2 MB)\n";
+    let chunk = line.repeat((256 << 10) / line.len());
+    let before = cpu();
+    let rounds = (1 << 30) / chunk.len();
+    for _ in 0..rounds {
+        lines.feed(chunk.as_bytes());
+    }
+    let ticks = cpu() - before;
+    println!(
+        "{} MB in {} ms of CPU time",
+        (rounds * chunk.len()) >> 20,
+        ticks * 10
+    );
+}
