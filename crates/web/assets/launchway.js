@@ -84,14 +84,16 @@ document.addEventListener("click", (event) => {
   if (summary) chosen.add(summary.parentElement.id);
 });
 for (const button of document.querySelectorAll("[data-fold]")) {
+  const all = () => [...byId(button.dataset.fold).querySelectorAll("details")];
+  const label = () => { button.textContent = all().some((stage) => stage.open) ? "Fold all" : "Unfold all"; };
+  label();
+  byId(button.dataset.fold).addEventListener("toggle", label, true);
   button.addEventListener("click", () => {
-    const all = byId(button.dataset.fold).querySelectorAll("details");
-    const open = [...all].some((stage) => stage.open);
-    for (const stage of all) {
+    const open = all().some((stage) => stage.open);
+    for (const stage of all()) {
       stage.open = !open;
       chosen.add(stage.id);
     }
-    button.textContent = open ? "Unfold all" : "Fold all";
   });
 }
 
@@ -136,9 +138,16 @@ function lost(yes) {
   }, 4000);
 }
 
+// Browsers hold few connections to one server, so a page that nobody sees gives its own back and starts anew later.
 const stream = document.querySelector("[data-stream]")?.dataset.stream;
-if (stream) {
-  const source = new EventSource(stream);
+let source = null;
+let leaving = 0;
+let ended = false;
+
+function listen() {
+  clearTimeout(leaving);
+  if (source || ended || !stream || document.hidden) return;
+  source = new EventSource(stream);
   source.addEventListener("open", () => lost(false));
   source.addEventListener("error", () => lost(true));
   source.addEventListener("update", (event) => {
@@ -146,12 +155,27 @@ if (stream) {
     const update = JSON.parse(event.data);
     apply(update);
     if (update.ended) {
-      source.close();
+      ended = true;
+      leave();
       setTimeout(() => location.reload(), 400);
     }
   });
-  addEventListener("pagehide", () => source.close());
 }
+
+function leave() {
+  clearTimeout(leaving);
+  lost(false);
+  source?.close();
+  source = null;
+}
+
+listen();
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) leaving = setTimeout(leave, 5000);
+  else listen();
+});
+addEventListener("pagehide", leave);
+addEventListener("pageshow", listen);
 
 // Questions before what cannot be taken back lightly.
 

@@ -44,7 +44,6 @@ pub(crate) fn note(problem: &Problem) {
 
 /// What the API says where no token or session came with a request.
 pub(crate) fn unauthenticated() -> Problem {
-    Problem::new(ProblemKind::Unauthenticated, "a valid token is needed").hint(
-        "Send `Authorization: Bearer TOKEN`; `launchway open` prints a link for a browser.",
-    )
+    Problem::new(ProblemKind::Unauthenticated, "a valid token is needed")
+        .hint("Send `Authorization: Bearer TOKEN`; `launchway open` prints a link for a browser.")
 }

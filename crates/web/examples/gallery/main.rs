@@ -24,8 +24,10 @@ use launchway_web::pages::{ErrorPage, asset_routes};
 
 use samples::Samples;
 
-/// All pages by their address.
-fn pages() -> Vec<(&'static str, fn(&Samples) -> String)> {
+/// An address and what is shown there.
+type Page = (&'static str, fn(&Samples) -> String);
+
+fn pages() -> Vec<Page> {
     fn text(page: &impl Template) -> String {
         page.render().unwrap_or_else(|error| error.to_string())
     }

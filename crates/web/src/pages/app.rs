@@ -157,21 +157,6 @@ impl Instances {
     }
 }
 
-/// The parts of an app's page that change by themselves, by the id of their element.
-pub(super) fn fragments(app: &App, samples: &[Sample], now: &Timestamp) -> Vec<(String, Html)> {
-    vec![
-        ("app-state".to_owned(), parts::app_state(app).badge()),
-        (
-            "app-stats".to_owned(),
-            super::part(&Stats::new(app, samples, now)),
-        ),
-        (
-            "app-instances".to_owned(),
-            super::part(&Instances::new(app, now)),
-        ),
-    ]
-}
-
 /// A table of releases, with a way back to each.
 #[derive(Template)]
 #[template(path = "releases_table.html")]
@@ -187,6 +172,34 @@ struct DeployTable<'a> {
     deploys: &'a [DeployRow],
 }
 
+/// What a person should see first: a deploy that is under way, or the last one where it failed.
+#[derive(Template)]
+#[template(path = "app_alert.html")]
+struct Alert {
+    running: Option<(u64, Html)>,
+    failed: Option<(u64, String, Html)>,
+    deployed: bool,
+}
+
+impl Alert {
+    fn new(app: &App, newest: Option<&Deploy>) -> Self {
+        Self {
+            running: newest
+                .filter(|deploy| matches!(deploy.state, DeployState::Running { .. }))
+                .map(|deploy| (deploy.id.0, parts::deploy_state(deploy).badge())),
+            failed: newest.and_then(|deploy| match &deploy.state {
+                DeployState::Failed { problem, .. } => Some((
+                    deploy.id.0,
+                    deploy.release.to_string(),
+                    parts::problem(problem),
+                )),
+                _ => None,
+            }),
+            deployed: app.release.is_some(),
+        }
+    }
+}
+
 /// The first page of an app.
 #[derive(Template)]
 #[template(path = "app.html")]
@@ -194,14 +207,14 @@ pub struct AppPage {
     frame: Frame,
     name: String,
     head: Html,
+    state: Html,
+    alert: Html,
     stats: Html,
     instances: Html,
     scale: Vec<ScaleRow>,
     releases: Html,
     deploys: Html,
     builds: Html,
-    running: Option<(u64, Html)>,
-    failed: Option<(u64, String, Html)>,
     deployed: bool,
 }
 
@@ -216,19 +229,6 @@ impl AppPage {
         now: Timestamp,
     ) -> Self {
         let name = app.name.to_string();
-        // A deploy that is under way or just failed is what a person came for.
-        let newest = deploys.first();
-        let running = newest
-            .filter(|deploy| matches!(deploy.state, DeployState::Running { .. }))
-            .map(|deploy| (deploy.id.0, parts::deploy_state(deploy).badge()));
-        let failed = newest.and_then(|deploy| match &deploy.state {
-            DeployState::Failed { problem, .. } => Some((
-                deploy.id.0,
-                deploy.release.to_string(),
-                parts::problem(problem),
-            )),
-            _ => None,
-        });
         Self {
             frame: Frame {
                 refresh: Some(15),
@@ -236,6 +236,8 @@ impl AppPage {
                 ..Frame::new(name.clone(), "apps")
             },
             head: super::part(&Head::new(app, "overview")),
+            state: parts::app_state(app).badge(),
+            alert: super::part(&Alert::new(app, deploys.first())),
             stats: super::part(&Stats::new(app, samples, &now)),
             instances: super::part(&Instances::new(app, &now)),
             scale: app
@@ -248,19 +250,51 @@ impl AppPage {
                 .collect(),
             releases: release_table(&name, releases, &now),
             deploys: deploy_table(deploys, &now),
-            builds: build_table(builds, &now),
-            running,
-            failed,
+            builds: build_table(builds, true, &now),
             deployed: app.release.is_some(),
             name,
         }
     }
 
     /// Says what was just done.
-    pub(super) fn notice(mut self, notice: Option<String>) -> Self {
+    fn notice(mut self, notice: Option<String>) -> Self {
         self.frame.notice = notice;
         self
     }
+
+    /// The parts that change by themselves, by the id of their element.
+    pub(super) fn fragments(self) -> Vec<(String, Html)> {
+        [
+            ("app-state", self.state),
+            ("app-alert", self.alert),
+            ("app-stats", self.stats),
+            ("app-instances", self.instances),
+            ("app-releases", self.releases),
+            ("app-deploys", self.deploys),
+            ("app-builds", self.builds),
+        ]
+        .map(|(id, html)| (id.to_owned(), html))
+        .to_vec()
+    }
+}
+
+/// Asks control for the page's data.
+pub(super) async fn load(web: &Web, name: &AppName) -> Result<AppPage, PageProblem> {
+    let control = &web.control;
+    let app = apps::get(control, name).await?;
+    let releases = releases::list(control, name, FEW).await?;
+    let deploys = deploys::list(control, name, FEW).await?;
+    let builds = builds::list(control, Some(name), FEW).await?;
+    let mut samples = web.history.of(name);
+    samples.push(Sample::of(&app));
+    Ok(AppPage::new(
+        &app,
+        &releases,
+        &deploys,
+        &builds,
+        &samples,
+        Timestamp::now(),
+    ))
 }
 
 fn release_table(app: &str, releases: &[Release], now: &Timestamp) -> Html {
@@ -276,11 +310,12 @@ fn deploy_table(deploys: &[Deploy], now: &Timestamp) -> Html {
     super::part(&DeployTable { deploys: &rows })
 }
 
-fn build_table(builds: &[Build], now: &Timestamp) -> Html {
+fn build_table(builds: &[Build], brief: bool, now: &Timestamp) -> Html {
     let rows: Vec<BuildRow> = builds.iter().map(|b| BuildRow::new(b, now)).collect();
     super::part(&BuildTable {
         builds: &rows,
         with_app: false,
+        brief,
     })
 }
 
@@ -309,7 +344,7 @@ impl HistoryPage {
             head: super::part(&Head::new(app, "history")),
             releases: release_table(app.name.as_str(), releases, &now),
             deploys: deploy_table(deploys, &now),
-            builds: build_table(builds, &now),
+            builds: build_table(builds, false, &now),
         }
     }
 }
@@ -343,20 +378,7 @@ pub(super) async fn show(
     Param(name): Param<AppName>,
     Query(done): Query<Done>,
 ) -> Result<Response, PageProblem> {
-    let control = &web.control;
-    let app = apps::get(control, &name).await?;
-    let releases = releases::list(control, &name, FEW).await?;
-    let deploys = deploys::list(control, &name, FEW).await?;
-    let builds = builds::list(control, Some(&name), FEW).await?;
-    let samples = web.history.of(&name);
-    let page = AppPage::new(
-        &app,
-        &releases,
-        &deploys,
-        &builds,
-        &samples,
-        Timestamp::now(),
-    );
+    let page = load(&web, &name).await?;
     Ok(super::show(&page.notice(done.words())))
 }
 

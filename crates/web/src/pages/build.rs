@@ -231,6 +231,7 @@ pub struct BuildPage {
     commit: Html,
     subject: String,
     author: String,
+    author_name: String,
     origin: String,
     asked: Html,
     time: Html,
@@ -273,6 +274,12 @@ impl BuildPage {
             commit: html::commit(&request.commit),
             subject: request.subject.clone(),
             author: request.author.clone(),
+            author_name: request
+                .author
+                .split(" <")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             origin: match &request.branch {
                 Some(branch) => format!("{branch}, by {}", request.cause),
                 None => format!("by {}", request.cause),
@@ -335,6 +342,7 @@ impl BuildsPage {
             builds: super::part(&BuildTable {
                 builds: &rows,
                 with_app: true,
+                brief: false,
             }),
         }
     }

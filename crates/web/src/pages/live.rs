@@ -70,7 +70,7 @@ where
     F: Fn() -> L + Send + 'static,
     L: Future<Output = Option<Vec<(String, Html)>>> + Send,
 {
-    let begin = (look, HashMap::<String, Html>::new(), 0_usize);
+    let begin = (look, HashMap::<String, String>::new(), 0_usize);
     let events = stream::unfold(begin, async |(look, mut last, mut count)| {
         loop {
             if count > 0 {
@@ -78,9 +78,10 @@ where
             }
             let mut update = Update::default();
             for (id, html) in look().await? {
-                if last.get(&id) != Some(&html) {
+                let lasting = without_times(html.as_str());
+                if last.get(&id) != Some(&lasting) {
                     update.html.insert(id.clone(), html.to_string());
-                    last.insert(id, html);
+                    last.insert(id, lasting);
                 }
             }
             count += 1;
@@ -90,6 +91,29 @@ where
         }
     });
     event_stream(events, &web.cancel)
+}
+
+/// Markup without the words of its times, which the script keeps up to date: a part that differs in nothing else is
+/// left alone, together with the focus that may be in it.
+fn without_times(markup: &str) -> String {
+    let mut out = String::with_capacity(markup.len());
+    let mut rest = markup;
+    while let Some(begin) = rest
+        .find(" data-ago=")
+        .into_iter()
+        .chain(rest.find(" data-since="))
+        .min()
+    {
+        let Some(end) = rest[begin..].find('>') else {
+            break;
+        };
+        let words = begin + end + 1;
+        out.push_str(&rest[..words]);
+        rest = &rest[words..];
+        rest = &rest[rest.find('<').unwrap_or(rest.len())..];
+    }
+    out.push_str(rest);
+    out
 }
 
 pub(super) async fn all(State(web): State<Web>) -> Response {
@@ -109,10 +133,8 @@ pub(super) async fn app(
     Ok(watch(&web, move || {
         let (web, name) = (state.clone(), name.clone());
         async move {
-            let app = apps::get(&web.control, &name).await.ok()?;
-            let mut samples = web.history.of(&name);
-            samples.push(super::Sample::of(&app));
-            Some(app_page::fragments(&app, &samples, &Timestamp::now()))
+            let page = app_page::load(&web, &name).await.ok()?;
+            Some(page.fragments())
         }
     }))
 }
@@ -385,5 +407,29 @@ impl DeployStory {
             );
         }
         Some(update.event(self.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_times;
+
+    #[test]
+    fn a_part_in_which_only_time_passed_is_the_same() {
+        let at = |ago: &str, since: &str| {
+            format!(
+                "<td><time data-ago=\"5\" title=\"x\">{ago}</time> <b>a</b><span data-since=\"7\">{since}</span> end</td>"
+            )
+        };
+        assert_eq!(
+            without_times(&at("now", "1 s")),
+            without_times(&at("3 s ago", "4 s"))
+        );
+        assert_eq!(
+            without_times(&at("now", "1 s")),
+            "<td><time data-ago=\"5\" title=\"x\"></time> <b>a</b><span data-since=\"7\"></span> end</td>"
+        );
+        assert_eq!(without_times("<i>plain</i>"), "<i>plain</i>");
+        assert_eq!(without_times("cut data-ago="), "cut data-ago=");
     }
 }

@@ -119,6 +119,7 @@ impl Overview {
                 super::part(&parts::BuildTable {
                     builds: &self.builds,
                     with_app: true,
+                    brief: false,
                 }),
             ),
         ]
@@ -132,6 +133,7 @@ impl Overview {
         super::part(&parts::BuildTable {
             builds: &self.builds,
             with_app: true,
+            brief: false,
         })
     }
 }

@@ -375,4 +375,6 @@ pub struct ScaleRow {
 pub(super) struct BuildTable<'a> {
     pub(super) builds: &'a [BuildRow],
     pub(super) with_app: bool,
+    /// Whether room is scarce.
+    pub(super) brief: bool,
 }

@@ -169,11 +169,7 @@ async fn a_builds_story_is_told_once_and_goes_on_where_it_broke() {
         .await;
     let first = whole.lines().find(|line| line.starts_with("id:")).unwrap();
     assert_eq!(first.trim(), "id: 1", "{whole}");
-    let last = whole
-        .lines()
-        .filter(|line| line.starts_with("id:"))
-        .next_back()
-        .unwrap();
+    let last = whole.lines().rfind(|line| line.starts_with("id:")).unwrap();
     let count: usize = last[3..].trim().parse().unwrap();
     assert!(count > 5, "{whole}");
     let rest = world
