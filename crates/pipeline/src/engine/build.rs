@@ -41,6 +41,8 @@ pub(crate) struct Build<'a> {
     pub(crate) tests: Mutex<BTreeMap<String, Vec<TestCase>>>,
     /// The files that the commit changed, once somebody asked.
     pub(crate) changed: OnceLock<Vec<String>>,
+    /// How the last build of this branch ended, where that is known.
+    pub(crate) last: Option<BuildResult>,
     /// The Groovy of its Jenkinsfile, where it has one.
     pub(crate) scripts: Option<Scripts>,
     pub(crate) started: Instant,
@@ -205,6 +207,7 @@ fn prepare_and_run(
         stop,
         deadline: Deadline::new("the build", limit_ms.max(1)),
         environment,
+        last: last_result(job),
         scripts,
         started,
         temporary,
@@ -221,7 +224,9 @@ fn prepare_and_run(
         result = results::find_unnamed_reports(&build, result);
     }
     processes::end_all();
+    checkout::take_repository_back(job);
     drop(watch);
+    remember_result(job, result);
     let problem = build.problem(result);
     let Build {
         lingering,
@@ -291,6 +296,33 @@ impl Build<'_> {
                 ));
             }
         }
+    }
+}
+
+/// Where the result of a branch's last build is kept, for `fixed`, `changed` and `regression`.
+fn last_result_file(job: &RunnerJob) -> PathBuf {
+    let branch: String = job
+        .branch
+        .iter()
+        .flat_map(|branch| branch.chars())
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(100)
+        .collect();
+    job.cache.join("results").join(format!("{branch}.json"))
+}
+
+fn last_result(job: &RunnerJob) -> Option<BuildResult> {
+    serde_json::from_slice(&fs::read(last_result_file(job)).ok()?).ok()
+}
+
+fn remember_result(job: &RunnerJob, result: BuildResult) {
+    let file = last_result_file(job);
+    let written = file
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&file, serde_json::to_vec(&result).unwrap_or_default()));
+    if let Err(error) = written {
+        tracing::debug!(%error, "the build's result cannot be kept for the next one");
     }
 }
 

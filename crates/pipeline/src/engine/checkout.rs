@@ -1,6 +1,7 @@
-//! Makes a tree of a commit, without `.git`.
+//! Makes a tree of a commit. While the build runs, the tree has a small repository; a release has none.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,7 +21,7 @@ pub(crate) fn checkout(job: &RunnerJob) -> Result<Vec<String>, Problem> {
                 .hint("A commit is named by its 40 hexadecimal digits."),
         );
     }
-    let cannot = |what: &str, error: &std::io::Error| {
+    let cannot = |what: &str, error: &io::Error| {
         Problem::internal(format!("cannot {what} {}", job.tree.display())).cause(error)
     };
     fs::create_dir_all(&job.tree).map_err(|error| cannot("make the tree", &error))?;
@@ -48,7 +49,6 @@ pub(crate) fn checkout(job: &RunnerJob) -> Result<Vec<String>, Problem> {
         ])
         .env("GIT_INDEX_FILE", &index)
         .output();
-    let _ = fs::remove_file(&index);
     let output = output.map_err(|error| {
         Problem::unavailable("cannot start git")
             .cause(error)
@@ -57,9 +57,95 @@ pub(crate) fn checkout(job: &RunnerJob) -> Result<Vec<String>, Problem> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said: Vec<String> = said.lines().map(str::to_owned).collect();
+        let _ = fs::remove_file(&index);
         return Err(refused(job, said));
     }
+    // Without it, only commands of the build that ask git would fail; a tree that has a `.git` of its own keeps it.
+    if let Err(error) = lend_repository(job, &index) {
+        tracing::debug!(%error, "the build sees no repository");
+    }
+    let _ = fs::remove_file(&index);
     Ok(notes(&job.tree))
+}
+
+/// Makes a small repository in the tree, for commands of the build that ask git: `git rev-parse`, `git describe`, versions
+/// made of tags. Its objects are the mirror's, by reference; what the build commits stays in it.
+fn lend_repository(job: &RunnerJob, index: &Path) -> io::Result<()> {
+    let git = job.tree.join(".git");
+    fs::create_dir(&git)?;
+    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        fs::create_dir_all(git.join(folder))?;
+    }
+    let objects = fs::canonicalize(job.repository.join("objects"))?;
+    fs::write(
+        git.join("objects/info/alternates"),
+        format!("{}\n", objects.display()),
+    )?;
+    let origin = job.repository.display();
+    fs::write(
+        git.join("config"),
+        format!(
+            "[core]\n\trepositoryformatversion = 0\n\tbare = false\n[remote \"origin\"]\n\turl = {origin}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n"
+        ),
+    )?;
+    fs::write(git.join("HEAD"), format!("{}\n", job.commit))?;
+    if let Some(branch) = job.branch.as_ref().filter(|branch| is_branch(branch)) {
+        let reference = git.join("refs/remotes/origin").join(branch);
+        if let Some(parent) = reference.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(reference, format!("{}\n", job.commit))?;
+    }
+    if let Ok(packed) = fs::read_to_string(job.repository.join("packed-refs")) {
+        let mut tags = String::from("# pack-refs with: peeled fully-peeled sorted \n");
+        let mut kept = false;
+        for line in packed.lines().filter(|line| !line.starts_with('#')) {
+            // A line with `^` tells what the tag above it leads to.
+            kept = if line.starts_with('^') {
+                kept
+            } else {
+                line.contains(" refs/tags/")
+            };
+            if kept {
+                tags.push_str(line);
+                tags.push('\n');
+            }
+        }
+        fs::write(git.join("packed-refs"), tags)?;
+    }
+    copy_references(&job.repository.join("refs/tags"), &git.join("refs/tags"), 0)?;
+    fs::rename(index, git.join("index")).or_else(|_| fs::copy(index, git.join("index")).map(|_| ()))
+}
+
+/// Takes the repository of [`lend_repository`] away, so that no release has one.
+pub(crate) fn take_repository_back(job: &RunnerJob) {
+    let git = job.tree.join(".git");
+    if git.is_dir() {
+        let _ = fs::remove_dir_all(git);
+    }
+}
+
+fn copy_references(from: &Path, to: &Path, depth: u32) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(from) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            if depth < 16 {
+                fs::create_dir_all(&target)?;
+                copy_references(&entry.path(), &target, depth + 1)?;
+            }
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text can be a branch's name as part of a path.
+fn is_branch(name: &str) -> bool {
+    crate::persist::is_inside(name) && !name.contains("..") && !name.contains('\0')
 }
 
 /// The files that the commit changed, compared with its first parent.

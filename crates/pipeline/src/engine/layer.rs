@@ -1,5 +1,6 @@
 //! Layers of the build cache on disk: `files/` with what a stage made, and `manifest.json`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -14,6 +15,8 @@ const MAX_TEXT: u64 = 1 << 20;
 pub(crate) fn save(tree: &Path, makes: &[String], layer: &Path) -> io::Result<()> {
     let mut manifest = Manifest {
         tree: tree.to_owned(),
+        folders: Vec::new(),
+        links: Vec::new(),
         files: Vec::new(),
         with_path: Vec::new(),
     };
@@ -35,14 +38,20 @@ fn save_one(tree: &Path, path: &Path, files: &Path, manifest: &mut Manifest) -> 
     let to = files.join(path);
     let data = fs::symlink_metadata(&from)?;
     if data.is_symlink() {
-        return symlink(fs::read_link(&from)?, &to);
+        manifest
+            .links
+            .push((path.to_owned(), fs::read_link(&from)?));
+        return Ok(());
     }
     if data.is_dir() {
         fs::create_dir(&to)?;
+        manifest
+            .folders
+            .push((path.to_owned(), data.mode() & 0o7777));
         for entry in fs::read_dir(&from)? {
             save_one(tree, &path.join(entry?.file_name()), files, manifest)?;
         }
-        return fs::set_permissions(&to, data.permissions());
+        return Ok(());
     }
     if !data.is_file() {
         // A socket or a pipe is no result.
@@ -70,46 +79,44 @@ pub(crate) fn restore(layer: &Path, tree: &Path, makes: &[String]) -> io::Result
             return Err(io::Error::other(format!("{} was changed", path.display())));
         }
     }
-    clear(tree, makes)?;
-    for path in makes {
-        let relative = Path::new(path.trim_end_matches('/'));
-        if let Some(parent) = tree.join(relative).parent() {
-            fs::create_dir_all(parent)?;
-        }
-        restore_one(&files, relative, tree, &manifest)?;
-    }
-    Ok(manifest.files.len())
-}
-
-fn restore_one(files: &Path, path: &Path, tree: &Path, manifest: &Manifest) -> io::Result<()> {
-    let from = files.join(path);
-    let to = tree.join(path);
-    let data = fs::symlink_metadata(&from)?;
-    if data.is_symlink() {
-        let target = fs::read_link(&from)?;
-        if let Ok(inner) = target.strip_prefix(&manifest.tree) {
-            return symlink(tree.join(inner), &to);
-        }
-        if target.is_absolute() && !target.exists() {
+    for (path, target) in &manifest.links {
+        if target.is_absolute() && !target.starts_with(&manifest.tree) && !target.exists() {
             return Err(io::Error::other(format!(
                 "{} is gone, to which {} leads",
                 target.display(),
                 path.display()
             )));
         }
-        return symlink(target, &to);
     }
-    if data.is_dir() {
-        fs::create_dir(&to)?;
-        for entry in fs::read_dir(&from)? {
-            restore_one(files, &path.join(entry?.file_name()), tree, manifest)?;
+    clear(tree, makes)?;
+    for path in makes {
+        if let Some(parent) = tree.join(path.trim_end_matches('/')).parent() {
+            fs::create_dir_all(parent)?;
         }
-        return fs::set_permissions(&to, data.permissions());
     }
-    if tree != manifest.tree && manifest.with_path.iter().any(|with| with == path) {
-        return rewrite(&from, &to, &data, &manifest.tree, tree);
+    // The manifest is in the order in which the tree was walked, folders before what is in them.
+    for (path, mode) in &manifest.folders {
+        let folder = tree.join(path);
+        fs::create_dir(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode | 0o700))?;
     }
-    share(&from, &to)
+    for (path, target) in &manifest.links {
+        let target = match target.strip_prefix(&manifest.tree) {
+            Ok(inner) => tree.join(inner),
+            Err(_) => target.clone(),
+        };
+        symlink(target, tree.join(path))?;
+    }
+    let with_path: BTreeSet<&PathBuf> = manifest.with_path.iter().collect();
+    for (path, _, _) in &manifest.files {
+        let (from, to) = (files.join(path), tree.join(path));
+        if tree != manifest.tree && with_path.contains(path) {
+            rewrite(&from, &to, &manifest.tree, tree)?;
+        } else {
+            share(&from, &to)?;
+        }
+    }
+    Ok(manifest.files.len())
 }
 
 /// Removes what a stage makes from a tree.
@@ -125,7 +132,7 @@ pub(crate) fn clear(tree: &Path, makes: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a file a second name: by reflink where the file system can, by hard link, or as a copy between file systems.
+/// Gives a file a second name, or makes a copy of it on another file system (there by reflink, where that can).
 fn share(from: &Path, to: &Path) -> io::Result<()> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
@@ -139,7 +146,8 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Copies a text file with the old tree's path replaced by the new one's, its mode and time kept.
-fn rewrite(from: &Path, to: &Path, data: &fs::Metadata, old: &Path, new: &Path) -> io::Result<()> {
+fn rewrite(from: &Path, to: &Path, old: &Path, new: &Path) -> io::Result<()> {
+    let data = fs::metadata(from)?;
     let text = fs::read(from)?;
     let (old, new) = (
         old.as_os_str().as_encoded_bytes(),

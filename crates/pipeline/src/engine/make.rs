@@ -2,7 +2,7 @@
 //!
 //! A result (`.venv`, `node_modules`) is kept below the app's cache as a layer, named by a hash of everything that decides
 //! it: the steps' text, the lock files, the tools' versions, the machine's architecture. A build with the same hash takes the layer
-//! instead of running the steps. Layers and trees share files by hard link (or by reflink where the file system can),
+//! instead of running the steps. Layers and trees share files by hard link,
 //! as uv and pnpm share theirs; a file that was written to in place since is noticed by its size and time, and the layer is then
 //! thrown away. Text files that hold the tree's absolute path, such as the first lines of a virtual environment's commands,
 //! are written anew with the path of the tree that they come to.
@@ -29,13 +29,17 @@ use crate::plan::Make;
 const KEPT: usize = 4;
 
 /// Raised when the form of a layer or the meaning of its name changes.
-const FORM: &str = "launchway layer 1";
+const FORM: &str = "launchway layer 2";
 
 /// What is known of a layer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// The absolute path of the tree that it was made in.
     pub(crate) tree: PathBuf,
+    /// Every folder with its mode, outer ones first.
+    pub(crate) folders: Vec<(PathBuf, u32)>,
+    /// Every symbolic link and where it leads.
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
     /// Every regular file: its path, size, and time of change in nanoseconds.
     pub(crate) files: Vec<(PathBuf, u64, i128)>,
     /// The text files that hold the tree's path.

@@ -445,7 +445,7 @@ fn after(context: &Context<'_>, post: &[Post], result: BuildResult) -> BuildResu
             if let Some(scripts) = &context.build.scripts {
                 result = worse(result, scripts.result());
             }
-            if !when.applies(result, None) {
+            if !when.applies(result, context.build.last) {
                 continue;
             }
             let outcome = steps::Outcome::at(result);

@@ -42,13 +42,20 @@ fn overhead() {
 fn flask() {
     let mut site = Site::new(&[
         ("requirements.txt", "flask==3.0.3\ngunicorn==22.0.0\n"),
-        ("app.py", "from flask import Flask\n\napp = Flask(__name__)\n"),
+        (
+            "app.py",
+            "from flask import Flask\n\napp = Flask(__name__)\n",
+        ),
     ]);
     for round in 0..3 {
         site.commit(&[("round", &round.to_string())]);
         let began = Instant::now();
         let built = site.build().succeeded();
-        println!("round {round}: {:?}, {:?}", began.elapsed(), built.log(0).last());
+        println!(
+            "round {round}: {:?}, {:?}",
+            began.elapsed(),
+            built.log(0).last()
+        );
         let version = std::process::Command::new(built.tree(".venv/bin/gunicorn"))
             .arg("--version")
             .output()

@@ -367,3 +367,41 @@ fn a_second_runner_of_the_same_build_is_refused_and_a_bad_job_is_told() {
     assert_eq!(built.problem().kind, ProblemKind::Internal);
     assert!(built.problem().message.contains("99"));
 }
+
+#[test]
+fn commands_can_ask_git_and_the_release_has_no_repository() {
+    let mut site = Site::toml("");
+    crate::site::git(&site.path("work"), &["tag", "v1.2"]);
+    site.commit(&[(
+        "launchway.toml",
+        "process.web = \"true\"\n[[stage]]\nname = \"A\"\nrun = \"\"\"\ngit rev-parse HEAD\ngit describe --tags | cut -d- -f1\ngit log --oneline | wc -l | tr -d ' '\ngit status --porcelain | wc -l | tr -d ' '\n\"\"\"\n",
+    )]);
+    let built = site.build().succeeded();
+    let log = built.log(0);
+    for line in [built.job.commit.as_str(), "v1.2", "2", "0"] {
+        assert!(log.iter().any(|found| found == line), "{line} in {log:?}");
+    }
+    assert!(!built.tree(".git").exists());
+}
+
+#[test]
+fn what_follows_knows_the_last_build() {
+    let toml = |run: &str| {
+        format!(
+            "process.web = \"true\"\n[[stage]]\nname = \"A\"\nrun = \"{run}\"\nafter = {{ fixed = \"echo was fixed\", regression = \"echo got worse\", changed = \"echo has changed\" }}\n"
+        )
+    };
+    let mut site = Site::new(&[("launchway.toml", &toml("true"))]);
+    let said = |site: &mut Site| -> Vec<String> {
+        let log = site.build().log(0);
+        log.into_iter()
+            .filter(|line| ["was fixed", "got worse", "has changed"].contains(&line.as_str()))
+            .collect()
+    };
+    assert_eq!(said(&mut site), ["has changed"]);
+    assert!(said(&mut site).is_empty());
+    site.commit(&[("launchway.toml", &toml("false"))]);
+    assert_eq!(said(&mut site), ["has changed", "got worse"]);
+    site.commit(&[("launchway.toml", &toml("true"))]);
+    assert_eq!(said(&mut site), ["has changed", "was fixed"]);
+}

@@ -76,11 +76,14 @@ fn current_build(host: &ScriptHost<'_>, name: &str) -> Option<Value> {
         }
         "startTimeInMillis" | "timeInMillis" => began.into(),
         "absoluteUrl" => variable(host, "BUILD_URL").map_or(Value::Null, Value::text),
-        "previousBuild"
-        | "previousCompletedBuild"
-        | "previousSuccessfulBuild"
-        | "rawBuild"
-        | "upstreamBuilds" => Value::Null,
+        "previousBuild" | "previousCompletedBuild" | "previousBuiltBuild" => match build.last {
+            Some(last) => Value::map([
+                ("result".into(), result_name(last).into()),
+                ("currentResult".into(), result_name(last).into()),
+            ]),
+            None => Value::Null,
+        },
+        "previousSuccessfulBuild" | "rawBuild" | "upstreamBuilds" => Value::Null,
         "changeSets" | "buildCauses" => Value::list([]),
         "buildVariables" => Value::map([]),
         "keepLog" => Value::Bool(false),
@@ -190,7 +193,7 @@ pub(super) fn method(
                 (now >= other).into()
             }
         }
-        ("currentBuild", "getPreviousBuild") => Value::Null,
+        ("currentBuild", "getPreviousBuild") => current_build(host, "previousBuild")?,
         ("currentBuild", "getBuildCauses") => Value::list([]),
         ("currentBuild", getter) => {
             let name = getter.strip_prefix("get")?;
