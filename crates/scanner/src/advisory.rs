@@ -1,8 +1,9 @@
-//! One advisory in the OSV schema, read from JSON or YAML.
+//! One advisory in the OSV schema, read from JSON or YAML, or made from RustSec's own form.
 //!
 //! Only what the scanner uses is kept. Records may come from anybody: a record that breaks the schema is an
 //! error of that record alone, and ecosystems that the scanner doesn't know are left out.
 
+mod rustsec;
 pub mod source;
 
 use jiff::Timestamp;
@@ -17,6 +18,8 @@ pub enum Format {
     Json,
     /// The form in which the Python database keeps its records.
     Yaml,
+    /// The form in which the Rust database keeps its own: Markdown that begins with TOML.
+    RustSec,
 }
 
 /// An OSV record.
@@ -129,6 +132,7 @@ impl Record {
         let node = match format {
             Format::Json => json::parse(text)?,
             Format::Yaml => yaml::parse(text)?,
+            Format::RustSec => return rustsec::parse(text),
         };
         Self::from_node(&node)
     }
@@ -311,6 +315,11 @@ fn summary(node: &Node<'_>) -> String {
         Some(summary) if !summary.is_empty() => summary,
         _ => node.text("details").unwrap_or_default().trim(),
     };
+    shorten_summary(text)
+}
+
+/// One line of a bounded length, cut at a word.
+fn shorten_summary(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if line.len() + word.len() > SUMMARY_BYTES {

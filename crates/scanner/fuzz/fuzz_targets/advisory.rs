@@ -6,7 +6,7 @@ use launchway_scanner::index::builder::Builder;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    for format in [Format::Json, Format::Yaml] {
+    for format in [Format::Json, Format::Yaml, Format::RustSec] {
         if let Ok(record) = Record::parse(data, format) {
             let mut builder = Builder::new();
             builder.add(record);

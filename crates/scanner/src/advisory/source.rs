@@ -117,9 +117,20 @@ fn format_of(name: &str) -> Option<Format> {
         Some(Format::Json)
     } else if extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml") {
         Some(Format::Yaml)
+    } else if extension.eq_ignore_ascii_case("md") && is_rustsec(name) {
+        Some(Format::RustSec)
     } else {
         None
     }
+}
+
+/// RustSec keeps advisories of packages in `crates/PACKAGE/`, and those of the toolchain, which is no package, apart.
+fn is_rustsec(name: &str) -> bool {
+    let mut parts = name.rsplit('/');
+    let is_advisory = parts
+        .next()
+        .is_some_and(|file| file.starts_with("RUSTSEC-"));
+    is_advisory && parts.nth(1) == Some("crates")
 }
 
 fn each_in_folder(folder: &Path, sink: &mut dyn FnMut(RawRecord<'_>)) -> Result<(), ScanError> {

@@ -110,7 +110,7 @@ proptest::proptest! {
         let at = at.min(bytes.len());
         bytes.splice(at..at, insert);
         bytes.truncate(cut.max(20));
-        for format in [Format::Json, Format::Yaml] {
+        for format in [Format::Json, Format::Yaml, Format::RustSec] {
             if let Ok(record) = Record::parse(&bytes, format) {
                 let mut builder = crate::index::builder::Builder::new();
                 builder.add(record);

@@ -191,3 +191,80 @@ fn ripgrep_is_told_how_to_mend() {
     assert_eq!(smallvec.locations[0].line as usize, line + 1);
     assert_eq!(&*smallvec.locations[0].file, "Cargo.lock");
 }
+
+/// RustSec's own form and its OSV form say the same of every version near an edge.
+#[test]
+fn both_forms_of_the_rust_database_agree() {
+    use launchway_scanner::advisory::source::Source;
+    use launchway_scanner::advisory::{Event, Record};
+    use launchway_scanner::index::Index;
+    use launchway_scanner::index::builder::Builder;
+    use launchway_scanner::matching::match_package;
+    let Some(folder) = shared() else { return };
+    let read = |name: &str| {
+        let mut records: BTreeMap<String, Record> = BTreeMap::new();
+        let source = Source::detect(&folder.join(name)).unwrap();
+        source
+            .each(&mut |raw| {
+                let record = Record::parse(raw.bytes.unwrap(), raw.format)
+                    .unwrap_or_else(|error| panic!("{}: {error}", raw.origin));
+                records.insert(record.id.clone(), record);
+            })
+            .unwrap();
+        records
+    };
+    let (own, osv) = (read("rustsec-toml.tar.gz"), read("crates.tar.gz"));
+    assert_eq!(
+        own.keys().collect::<Vec<_>>(),
+        osv.keys().collect::<Vec<_>>()
+    );
+    let index = |record: &Record| {
+        let mut builder = Builder::new();
+        builder.add(record.clone());
+        Index::from_bytes(Path::new("one"), builder.finish(0).unwrap().0).unwrap()
+    };
+    let mut compared = 0;
+    for (id, own) in &own {
+        let osv = &osv[id];
+        assert_eq!(own.withdrawn, osv.withdrawn, "{id}");
+        if own.withdrawn {
+            continue;
+        }
+        let affected = &own.affected[0];
+        assert_eq!(
+            (&affected.name, affected.informational),
+            (&osv.affected[0].name, osv.affected[0].informational),
+            "{id}"
+        );
+        let edges = own
+            .affected
+            .iter()
+            .chain(&osv.affected)
+            .flat_map(|affected| &affected.ranges)
+            .flat_map(|range| &range.events);
+        let (own_index, osv_index) = (index(own), index(osv));
+        for event in edges {
+            let (Event::Introduced(version)
+            | Event::Fixed(version)
+            | Event::LastAffected(version)
+            | Event::Limit(version)) = event;
+            let core = version.split('-').next().unwrap();
+            for version in [version.as_str(), core, "0.0.1", "999.0.0"] {
+                let hits = |index: &Index| {
+                    match_package(index, &affected.ecosystem, &affected.name, version)
+                        .unwrap()
+                        .hits
+                        .len()
+                };
+                assert_eq!(
+                    hits(&own_index),
+                    hits(&osv_index),
+                    "{id} at {version}: {affected:?} {:?}",
+                    osv.affected
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 3_000, "{compared}");
+}
