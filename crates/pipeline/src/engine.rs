@@ -20,6 +20,7 @@ mod layer;
 mod log;
 mod make;
 mod mask;
+mod memory;
 pub(crate) mod processes;
 mod results;
 mod script;

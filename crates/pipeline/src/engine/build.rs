@@ -17,6 +17,7 @@ use super::command::Lingering;
 use super::environment::{self, Environment};
 use super::log::StageLog;
 use super::mask::Mask;
+use super::memory::MemoryGroup;
 use super::processes;
 use super::results;
 use super::script::{self, Scripts};
@@ -218,6 +219,16 @@ fn prepare_and_run(
         problems: Mutex::new(BTreeMap::new()),
         checked_out_at,
     };
+    let (memory, without) = match job
+        .memory_bytes
+        .map(|limit| MemoryGroup::enter(job.build, limit))
+    {
+        Some(Ok(group)) => (Some(group), None),
+        Some(Err(error)) => (None, Some(format!("No memory limit: {error}"))),
+        None => (None, None),
+    };
+    let mut notes = notes;
+    notes.extend(without);
     build.introduce(&described, &notes, checked_out);
     let mut result = stages::run_plan(&build, &described.plan);
     if result <= BuildResult::Failure && described.plan.reports.is_empty() {
@@ -227,7 +238,16 @@ fn prepare_and_run(
     checkout::take_repository_back(job);
     drop(watch);
     remember_result(job, result);
-    let problem = build.problem(result);
+    let mut problem = build.problem(result);
+    if let (Some(problem), Some(group)) =
+        (&mut problem, memory.as_ref().filter(|group| group.killed()))
+    {
+        let limit = describe::quantity::show_bytes(group.limit());
+        problem.causes.push(format!(
+            "a process was killed, since the build met its memory limit of {limit}"
+        ));
+    }
+    drop(memory);
     let Build {
         lingering,
         temporary,

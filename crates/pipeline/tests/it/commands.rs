@@ -205,3 +205,27 @@ fn a_link_does_not_lead_a_stage_out_of_its_tree() {
     );
     let _ = fs::remove_dir("/tmp/launchway-test-nothing");
 }
+
+#[test]
+fn a_build_over_its_memory_limit_is_told() {
+    let mut site = Site::toml(
+        "[[stage]]\nname = \"A\"\nrun = \"dd if=/dev/zero of=/dev/null bs=300M count=1\"\n",
+    );
+    site.memory_bytes = Some(64 << 20);
+    let built = site.build();
+    let log = built.log(0);
+    if log.iter().any(|line| line.starts_with("No memory limit: ")) {
+        // A host that lets nobody make a control group: the build runs without one, and has said so.
+        assert_eq!(built.result(), BuildResult::Success);
+        return;
+    }
+    assert_eq!(built.result(), BuildResult::Failure);
+    let problem = built.problem();
+    assert!(
+        problem
+            .causes
+            .iter()
+            .any(|cause| cause.contains("memory limit of 64M")),
+        "{problem:?}"
+    );
+}

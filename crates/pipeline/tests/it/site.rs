@@ -25,6 +25,7 @@ pub(crate) struct Site {
     pub(crate) description: Option<String>,
     pub(crate) timeout_ms: u64,
     pub(crate) parallel: u32,
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Site {
@@ -40,6 +41,7 @@ impl Site {
             description: None,
             timeout_ms: 60_000,
             parallel: 4,
+            memory_bytes: None,
         };
         site.commit(files);
         site
@@ -106,7 +108,7 @@ impl Site {
             description: self.description.clone(),
             env: self.env.clone(),
             timeout_ms: self.timeout_ms,
-            memory_bytes: None,
+            memory_bytes: self.memory_bytes,
             parallel: self.parallel,
         }
     }
