@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,9 @@ async fn respond(
         length: Length::None,
         dress: Dress::default(),
         record: Record::default(),
+        broken: Arc::default(),
     };
+    let broken_off = Arc::clone(&sink.broken);
     let tracker = worker.tasks.clone();
     let task = tracker.spawn(async move {
         let mut room = worker.take_scratch();
@@ -111,7 +113,7 @@ async fn respond(
         worker.note(&meta, &sink.record);
         worker.give_scratch(room);
         if let Err(Cut) = ended {
-            sink.cut().await;
+            sink.cut();
         }
     });
     let task = AbortOnDropHandle::new(task);
@@ -119,13 +121,16 @@ async fn respond(
         Ok(head) => head.map(|()| AnswerBody {
             from: body_from,
             task: Some(task),
+            broken: broken_off,
         }),
         // The exchange ended without a head: its client is to see a reset stream.
         Err(_) => {
-            let (to, from) = mpsc::channel(1);
-            // There is room for one.
-            let _ = to.try_send(Err(broken()));
-            Response::new(AnswerBody { from, task: None })
+            broken_off.store(true, Ordering::SeqCst);
+            Response::new(AnswerBody {
+                from: mpsc::channel(1).1,
+                task: None,
+                broken: broken_off,
+            })
         }
     }
 }
@@ -407,21 +412,25 @@ fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-type Piecemeal = Result<Frame<Bytes>, io::Error>;
-
 /// Writes an answer to a stream of HTTP/2.
 struct StreamSink {
     head: Option<oneshot::Sender<Response<()>>>,
-    body: mpsc::Sender<Piecemeal>,
+    body: mpsc::Sender<Frame<Bytes>>,
     pending: Vec<u8>,
     limits: Limits,
     length: Length,
     dress: Dress,
     record: Record,
+    /// Whether the end of the pieces is not the end of the answer.
+    broken: Arc<AtomicBool>,
 }
 
 impl StreamSink {
-    async fn send(&mut self, piece: Piecemeal, deadline: &mut Deadline) -> Result<(), ClientGone> {
+    async fn send(
+        &mut self,
+        piece: Frame<Bytes>,
+        deadline: &mut Deadline,
+    ) -> Result<(), ClientGone> {
         let mut sending = pin!(self.body.send(piece));
         deadline.set(Instant::now() + self.limits.write_timeout);
         poll_fn(|cx| match sending.as_mut().poll(cx) {
@@ -431,14 +440,11 @@ impl StreamSink {
         .await
     }
 
-    /// Resets the stream, so that the client does not take the answer for whole.
-    async fn cut(&mut self) {
-        let _ = self.body.send(Err(broken())).await;
+    /// Has the stream reset, so that the client does not take the answer for whole. A client whose window is shut learns it
+    /// behind what is queued, when it opens the window; nothing here waits for that.
+    fn cut(&self) {
+        self.broken.store(true, Ordering::SeqCst);
     }
-}
-
-fn broken() -> io::Error {
-    io::Error::other("the answer broke off")
 }
 
 impl AnswerSink for StreamSink {
@@ -514,7 +520,7 @@ impl AnswerSink for StreamSink {
             return Ok(());
         }
         let piece = Bytes::from(std::mem::take(&mut self.pending));
-        self.send(Ok(Frame::data(piece)), deadline).await
+        self.send(Frame::data(piece), deadline).await
     }
 
     async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
@@ -533,7 +539,7 @@ impl AnswerSink for StreamSink {
                     map.append(name, value);
                 }
             }
-            self.send(Ok(Frame::trailers(map)), deadline).await?;
+            self.send(Frame::trailers(map), deadline).await?;
         }
         Ok(())
     }
@@ -541,8 +547,9 @@ impl AnswerSink for StreamSink {
 
 /// An answer's body as hyper takes it. Dropping it before its end ends the exchange.
 struct AnswerBody {
-    from: mpsc::Receiver<Piecemeal>,
+    from: mpsc::Receiver<Frame<Bytes>>,
     task: Option<AbortOnDropHandle<()>>,
+    broken: Arc<AtomicBool>,
 }
 
 impl Body for AnswerBody {
@@ -554,13 +561,17 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = ready!(self.from.poll_recv(cx));
-        if next.is_none()
-            && let Some(task) = self.task.take()
-        {
-            // The answer is whole; what the task has left to do is bookkeeping.
+        if next.is_some() {
+            return Poll::Ready(next.map(Ok));
+        }
+        if let Some(task) = self.task.take() {
+            // Nothing more comes; what the task has left to do is bookkeeping.
             task.detach();
         }
-        Poll::Ready(next)
+        match self.broken.swap(false, Ordering::SeqCst) {
+            true => Poll::Ready(Some(Err(io::Error::other("the answer broke off")))),
+            false => Poll::Ready(None),
+        }
     }
 }
 

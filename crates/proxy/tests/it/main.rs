@@ -9,6 +9,7 @@ mod forwarding;
 mod harness;
 mod hostile;
 mod http2;
+mod http2_floods;
 mod load;
 mod rules;
 mod trouble;
