@@ -52,7 +52,8 @@ impl Store {
         Self::start(shared)
     }
 
-    /// A store without a folder: everything is in memory and gone with it.
+    /// A store without a folder: everything is in memory and gone with it. It has no background thread; what is older
+    /// than the retention goes when [`compact`](Self::compact) is called.
     #[must_use]
     pub fn in_memory(options: Options) -> Self {
         let shared = Arc::new(Shared::empty(options));

@@ -3,5 +3,6 @@
 
 mod beside;
 mod dataset;
+mod full_disk;
 mod kill;
 mod reference;
