@@ -17,6 +17,7 @@ use crate::jenkinsfile::{self, Jenkinsfile};
 use crate::plan::{Body, Options, Plan, Stage};
 
 mod app_json;
+mod convert;
 mod detect;
 mod draft;
 mod launchway_toml;

@@ -48,7 +48,7 @@ const WHEN_KEYS: [&str; 11] = [
     "any",
     "all",
 ];
-const AFTER: [(&str, PostWhen); 9] = [
+pub(super) const AFTER: [(&str, PostWhen); 9] = [
     ("always", PostWhen::Always),
     ("changed", PostWhen::Changed),
     ("fixed", PostWhen::Fixed),

@@ -183,3 +183,48 @@ fn detected_stages_come_before_those_that_are_written() {
         ["Install", "Test"]
     );
 }
+
+#[test]
+fn a_jenkinsfile_is_written_as_a_launchway_toml() {
+    let folder = tree(&[
+        ("Procfile", "web: x\n"),
+        (
+            "Jenkinsfile",
+            r#"pipeline {
+    agent any
+    environment { A = 'one' }
+    stages {
+        stage('Build') {
+            steps {
+                checkout scm
+                sh """
+                    make ${env.TARGET}
+                    make install
+                """
+                dir('docs') { sh 'make html' }
+                script {
+                    def x = sh(script: 'date', returnStdout: true)
+                }
+            }
+            post { always { junit 'r/*.xml' }
+                failure { sh './notify.sh' } }
+        }
+        stage('Publish') {
+            when { anyOf { branch 'main'; buildingTag() } }
+            steps { retry(3) { sh 'publish' }
+                archiveArtifacts artifacts: 'dist/*' }
+        }
+    }
+    post { always { echo 'done' } }
+}
+"#,
+        ),
+    ]);
+    let described = read(folder.path(), None).unwrap();
+    insta::assert_snapshot!(described.toml);
+    fs::remove_file(folder.path().join("Jenkinsfile")).unwrap();
+    fs::write(folder.path().join("launchway.toml"), &described.toml).unwrap();
+    let again = read(folder.path(), None).unwrap();
+    assert_eq!(again.plan.stages.len(), 2);
+    assert!(again.jenkinsfile.is_none());
+}

@@ -141,7 +141,17 @@ fn tell_step(step: &Step) -> Option<String> {
         | Step::WithEnv { steps, .. }
         | Step::CatchError { steps, .. }
         | Step::InFolder { steps, .. } => Some(all(steps)),
-        Step::Script(_) => Some("a script".to_owned()),
+        Step::Script(_) => {
+            let made = super::convert::steps(std::slice::from_ref(step));
+            let told: Vec<String> = made.run.iter().map(|run| one_line(run)).collect();
+            let script = !made.left_out.is_empty();
+            Some(
+                told.into_iter()
+                    .chain(script.then(|| "a script".to_owned()))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
+        }
         _ => None,
     }
     .filter(|told| !told.is_empty())

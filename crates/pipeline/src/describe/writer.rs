@@ -6,9 +6,10 @@ use std::fmt::Write;
 
 use launchway_model::app::{AppSpec, HealthSpec};
 
+use super::convert;
 use super::draft::Draft;
 use super::quantity::{show_bytes, show_ms};
-use crate::plan::{Body, Plan, Stage, Step, Text};
+use crate::plan::{Agent, Body, Condition, Plan, PostWhen, Stage, Step, Text, Variable};
 
 /// The text.
 pub(crate) fn write(draft: &Draft, spec: &AppSpec, plan: &Plan) -> String {
@@ -68,11 +69,17 @@ pub(crate) fn write(draft: &Draft, spec: &AppSpec, plan: &Plan) -> String {
             line(&mut toml, &format!("fallback = {}", text(fallback)));
         }
     }
-    table(&mut toml, "env", spec.env.iter());
+    let mut env = spec.env.clone();
+    env.extend(plain(&plan.env));
+    table(&mut toml, "env", env.iter());
     table(&mut toml, "required_env", spec.required_env.iter());
     for stage in &plan.stages {
         write_stage(stage, "stage", &mut toml);
     }
+    let mut whole = convert::Converted::default();
+    let after = convert::posts(&plan.post, &mut whole);
+    write_after(&after, "\n[after]", &mut toml);
+    left_out(&whole.left_out, &mut toml);
     if plan
         .stages
         .iter()
@@ -174,19 +181,30 @@ fn write_stage(stage: &Stage, path: &str, toml: &mut String) {
     if let Some(attempts) = stage.options.attempts.filter(|attempts| *attempts > 1) {
         line(toml, &format!("retry = {}", attempts - 1));
     }
-    let plain: Vec<String> = stage
-        .env
-        .iter()
-        .filter_map(|variable| match &variable.value {
-            Text::Plain(value) => Some(format!("{} = {}", variable.name, text(value))),
-            Text::Script(_) => None,
-        })
+    let env: Vec<String> = plain(&stage.env)
+        .map(|(name, value)| format!("{name} = {}", text(&value)))
         .collect();
-    if !plain.is_empty() {
-        line(toml, &format!("env = {{ {} }}", plain.join(", ")));
+    if !env.is_empty() {
+        line(toml, &format!("env = {{ {} }}", env.join(", ")));
     }
+    if let Some(Agent::Label(label)) = &stage.agent {
+        line(toml, &format!("agent = {}", text(label)));
+    }
+    if let Some(condition) = &stage.when {
+        match when(condition) {
+            Some(keys) => line(toml, &format!("when = {{ {keys} }}")),
+            None => line(toml, "# Its condition was not converted: it is always run."),
+        }
+    }
+    let (made, after) = convert::stage(stage);
+    for (key, patterns) in [("tests", &made.tests), ("artifacts", &made.artifacts)] {
+        if !patterns.is_empty() {
+            line(toml, &format!("{key} = {}", list(patterns)));
+        }
+    }
+    write_after(&after, "", toml);
     match &stage.body {
-        Body::Steps(steps) => write_steps(steps, toml),
+        Body::Steps(steps) => write_steps(steps, &made, toml),
         Body::Parallel { stages, fail_fast } => {
             line(toml, "parallel = true");
             if *fail_fast {
@@ -204,9 +222,9 @@ fn write_stage(stage: &Stage, path: &str, toml: &mut String) {
     }
 }
 
-fn write_steps(steps: &[Step], toml: &mut String) {
+fn write_steps(steps: &[Step], made: &convert::Converted, toml: &mut String) {
     if let [Step::Make(make)] = steps {
-        write_steps(&make.steps, toml);
+        write_steps(&make.steps, &convert::steps(&make.steps), toml);
         line(
             toml,
             "# While `from` is unchanged, `makes` is taken from an earlier build.",
@@ -226,23 +244,104 @@ fn write_steps(steps: &[Step], toml: &mut String) {
     ] = steps
     {
         line(toml, &format!("folder = {}", text(folder)));
-        write_steps(steps, toml);
+        write_steps(steps, &convert::steps(steps), toml);
         return;
     }
-    let scripts: Vec<String> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Run {
-                script: Text::Plain(script),
-                ..
-            } => Some(script.clone()),
-            _ => None,
-        })
-        .collect();
-    match scripts.as_slice() {
+    if let [Step::CatchError { steps, .. }] = steps {
+        line(toml, "allow_failure = true");
+        write_steps(steps, &convert::steps(steps), toml);
+        return;
+    }
+    if let Some(attempts) = made.attempts.filter(|attempts| *attempts > 1) {
+        line(toml, &format!("retry = {}", attempts - 1));
+    }
+    match made.run.as_slice() {
+        [] if made.tests.is_empty() && made.artifacts.is_empty() => line(toml, "run = \"true\""),
+        [] => {}
         [script] => line(toml, &format!("run = {}", text(script))),
         scripts => line(toml, &format!("run = {}", list(scripts))),
     }
+    left_out(&made.left_out, toml);
+}
+
+/// Statements that only a Jenkinsfile can say, as comments.
+fn left_out(statements: &[String], toml: &mut String) {
+    for statement in statements {
+        line(toml, "# Not converted:");
+        for text in statement.lines() {
+            line(toml, format!("#   {text}").trim_end());
+        }
+    }
+}
+
+/// What follows, as a table of its own or as a key of the stage.
+fn write_after(after: &[(PostWhen, Vec<String>)], heading: &str, toml: &mut String) {
+    let mut keys: Vec<(&str, Vec<String>)> = Vec::new();
+    for (when, run) in after {
+        let Some((key, _)) = super::stages::AFTER.iter().find(|(_, known)| known == when) else {
+            left_out(run, toml);
+            continue;
+        };
+        match keys.iter_mut().find(|(known, _)| known == key) {
+            Some((_, all)) => all.extend(run.iter().cloned()),
+            None => keys.push((key, run.clone())),
+        }
+    }
+    if keys.is_empty() {
+        return;
+    }
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|(key, run)| match run.as_slice() {
+            [one] => format!("{key} = {}", text(one)),
+            run => format!("{key} = {}", list(run)),
+        })
+        .collect();
+    if heading.is_empty() {
+        line(toml, &format!("after = {{ {} }}", keys.join(", ")));
+    } else {
+        line(toml, heading);
+        keys.iter().for_each(|key| line(toml, key));
+    }
+}
+
+/// The variables whose values are known.
+fn plain(variables: &[Variable]) -> impl Iterator<Item = (String, String)> {
+    variables
+        .iter()
+        .filter_map(|variable| match &variable.value {
+            Text::Plain(value) => Some((variable.name.clone(), value.clone())),
+            Text::Script(_) => None,
+        })
+}
+
+/// A condition as the keys of a `when` table, where it can be said there.
+fn when(condition: &Condition) -> Option<String> {
+    let one = |condition: &Condition| when(condition).map(|keys| format!("{{ {keys} }}"));
+    let all = |conditions: &[Condition]| -> Option<String> {
+        let all: Option<Vec<String>> = conditions.iter().map(one).collect();
+        Some(all?.join(", "))
+    };
+    Some(match condition {
+        Condition::All(conditions) => format!("all = [{}]", all(conditions)?),
+        Condition::Any(conditions) => format!("any = [{}]", all(conditions)?),
+        Condition::Not(inner) => format!("not = {}", one(inner)?),
+        Condition::Branch(pattern) => format!("branch = {}", text(pattern)),
+        Condition::Tag(None) => "tag = true".to_owned(),
+        Condition::Tag(Some(pattern)) => format!("tag = {}", text(pattern)),
+        Condition::ChangeRequest => "pull_request = true".to_owned(),
+        Condition::Environment {
+            name,
+            value: Text::Plain(value),
+        } => format!("env = {{ {name} = {} }}", text(value)),
+        Condition::Changed(pattern) => format!("changed = {}", text(pattern)),
+        Condition::Exists(path) => format!("exists = {}", text(path)),
+        Condition::Command(command) => format!("command = {}", text(command)),
+        Condition::Cause(cause) => format!("cause = {}", text(cause)),
+        Condition::Environment { .. } | Condition::Equals { .. } | Condition::Script(_) => {
+            return None;
+        }
+    })
 }
 
 fn table<'a>(
