@@ -109,13 +109,18 @@ fn run(shared: &Arc<Shared>, wake: &(Mutex<()>, Condvar)) {
 
 /// Forces the log to the disk, without holding its lock meanwhile.
 pub(super) fn sync_log(shared: &Shared) -> Result<(), StoreError> {
-    let file = lock(&shared.log).as_mut().and_then(log::Log::take_unsynced);
-    match file {
-        Some((file, path)) => file
-            .sync_data()
-            .map_err(StoreError::io("sync the log", &path)),
-        None => Ok(()),
+    // One at a time: whoever waits here returns only after what it wrote was synced, by itself or by the one before.
+    let _one_at_a_time = lock(&shared.syncing);
+    let Some(unsynced) = lock(&shared.log).as_mut().map(log::Log::take_unsynced) else {
+        return Ok(());
+    };
+    let synced = unsynced.sync();
+    if synced.is_err()
+        && let Some(log) = lock(&shared.log).as_mut()
+    {
+        log.put_back(unsynced);
     }
+    synced
 }
 
 /// Writes what is known of the metrics, if it changed.
@@ -181,6 +186,9 @@ fn drop_in_memory(shared: &Shared) {
 /// The oldest window with samples, if no sample of it is accepted any more.
 fn due_window(shared: &Shared) -> Option<(i64, i64)> {
     let newest = shared.max_time.load(Ordering::Acquire);
+    if newest < shared.next_due.load(Ordering::Acquire) {
+        return None;
+    }
     let passed = newest.checked_sub(shared.late)?;
     let border = shared.block_set().border;
     let window = |time: i64| time.div_euclid(shared.window) * shared.window;
@@ -204,6 +212,9 @@ fn due_window(shared: &Shared) -> Option<(i64, i64)> {
         return None;
     }
     let start = window(oldest);
+    // Until then nobody has to look at all series again. A window that a late sample opens before it waits so long, too.
+    let due = start + shared.window + shared.late;
+    shared.next_due.store(due, Ordering::Release);
     (passed >= start + shared.window).then_some((start.max(border), start + shared.window))
 }
 

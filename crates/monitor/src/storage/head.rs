@@ -49,6 +49,10 @@ pub(super) struct Shared {
     pub(super) readers: Readers,
     /// Held by whoever writes or deletes blocks or deletes log segments.
     pub(super) compaction: Mutex<()>,
+    /// Held while the log is synced; never taken by an append that does not wait for the disk.
+    pub(super) syncing: Mutex<()>,
+    /// The oldest window cannot be due before the newest sample has this time.
+    pub(super) next_due: AtomicI64,
     pub(super) damages: Mutex<Vec<Damage>>,
     pub(super) metadata: Mutex<BTreeMap<String, Metadata>>,
     pub(super) metadata_changed: AtomicBool,

@@ -8,9 +8,9 @@
 //! **Invariant:** after a failed write the segment is cut to its last whole frame and a new one is begun, so that no
 //! later frame depends on a lost one.
 
+use super::StoreError;
 use super::head::{MemSeries, SeriesState};
 use super::pack::{Unpack, put_number, put_signed, put_xor, take_xor};
-use super::{StoreError, SyncPolicy};
 use crate::labels::Labels;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Write};
@@ -43,7 +43,6 @@ pub(super) struct ClosedSegment {
 pub(super) struct Log {
     folder: PathBuf,
     window: i64,
-    sync: SyncPolicy,
     number: u64,
     file: Arc<File>,
     path: PathBuf,
@@ -52,9 +51,30 @@ pub(super) struct Log {
     defined: u32,
     definition_bytes: u64,
     begin_anew: bool,
-    pub(super) unsynced: bool,
+    /// Written to since the last sync.
+    unsynced: bool,
+    /// Closed segments that were written to since the last sync.
+    unsynced_closed: Vec<(Arc<File>, PathBuf)>,
+    /// A segment was created since the last sync, so its folder has to be synced, too.
+    created: bool,
     closed: Vec<ClosedSegment>,
     frame: Frame,
+}
+
+/// What has to be forced to the disk.
+pub(super) struct Unsynced {
+    files: Vec<(Arc<File>, PathBuf)>,
+    folder: Option<PathBuf>,
+}
+
+impl Unsynced {
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        for (file, path) in &self.files {
+            file.sync_data()
+                .map_err(StoreError::io("sync the log", path))?;
+        }
+        self.folder.as_deref().map_or(Ok(()), sync_folder)
+    }
 }
 
 /// The frame being put together.
@@ -113,7 +133,6 @@ impl Log {
         folder: PathBuf,
         last: u64,
         window: i64,
-        sync: SyncPolicy,
         closed: Vec<ClosedSegment>,
     ) -> Result<Self, StoreError> {
         let number = last + 1;
@@ -121,7 +140,6 @@ impl Log {
         Ok(Self {
             folder,
             window,
-            sync,
             number,
             file: Arc::new(file),
             path,
@@ -131,6 +149,8 @@ impl Log {
             definition_bytes: 0,
             begin_anew: false,
             unsynced: true,
+            unsynced_closed: Vec::new(),
+            created: true,
             closed,
             frame: Frame::default(),
         })
@@ -170,11 +190,10 @@ impl Log {
         };
         let old = std::mem::replace(&mut self.file, Arc::new(file));
         let old_path = std::mem::replace(&mut self.path, path);
-        if self.sync == SyncPolicy::EveryCommit {
-            old.sync_data()
-                .map_err(StoreError::io("sync the log", &old_path))?;
-            sync_folder(&self.folder)?;
+        if self.unsynced {
+            self.unsynced_closed.push((old, old_path.clone()));
         }
+        self.created = true;
         self.closed.push(ClosedSegment {
             path: old_path,
             bytes: self.length,
@@ -249,9 +268,20 @@ impl Log {
         Ok(())
     }
 
-    /// The file to sync, for doing it without holding the log's lock.
-    pub(super) fn take_unsynced(&mut self) -> Option<(Arc<File>, PathBuf)> {
-        std::mem::take(&mut self.unsynced).then(|| (self.file.clone(), self.path.clone()))
+    /// What to sync, for doing it without holding the log's lock.
+    pub(super) fn take_unsynced(&mut self) -> Unsynced {
+        let mut files = std::mem::take(&mut self.unsynced_closed);
+        if std::mem::take(&mut self.unsynced) {
+            files.push((self.file.clone(), self.path.clone()));
+        }
+        let folder = std::mem::take(&mut self.created).then(|| self.folder.clone());
+        Unsynced { files, folder }
+    }
+
+    /// Takes back what could not be synced, for the next try.
+    pub(super) fn put_back(&mut self, unsynced: Unsynced) {
+        self.unsynced_closed.extend(unsynced.files);
+        self.created |= unsynced.folder.is_some();
     }
 
     /// Takes the closed segments whose samples are all before the border out of the log; the caller deletes them.

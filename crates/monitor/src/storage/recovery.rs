@@ -35,7 +35,7 @@ impl Store {
                 .last()
                 .map_or(i64::MIN, |block| block.footer.newest),
         );
-        let log = Log::create(log_folder, last, window, options.sync, closed)?;
+        let log = Log::create(log_folder, last, window, closed)?;
         let metadata = read_metadata(&folder.join("metadata.json"), &mut damages);
         let shared = Arc::new(Shared {
             folder: Some(folder.to_owned()),
@@ -202,6 +202,8 @@ impl Shared {
             })),
             readers: Readers::default(),
             compaction: Mutex::default(),
+            syncing: Mutex::default(),
+            next_due: AtomicI64::new(i64::MIN),
             damages: Mutex::default(),
             metadata: Mutex::default(),
             metadata_changed: AtomicBool::new(false),

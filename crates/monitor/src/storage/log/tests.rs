@@ -14,7 +14,7 @@ fn write(folder: &Path, batches: &[Vec<(usize, i64, f64)>]) -> (PathBuf, Vec<u64
     let series: Vec<MemSeries> = (0..5)
         .map(|i| MemSeries::new(Labels::from_pairs([("n", i.to_string())]), 0))
         .collect();
-    let mut log = Log::create(folder.to_owned(), 0, 7_200_000, SyncPolicy::Never, vec![]).unwrap();
+    let mut log = Log::create(folder.to_owned(), 0, 7_200_000, vec![]).unwrap();
     let mut ends = vec![log.length];
     for batch in batches {
         log.begin(batch[0].1).unwrap();
@@ -146,14 +146,7 @@ fn a_later_format_is_refused_not_cut() {
 fn segments_turn_over_at_windows_and_are_deleted_when_they_are_in_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let series = MemSeries::new(Labels::from_pairs([("n", "x".repeat(1000))]), 0);
-    let mut log = Log::create(
-        folder.path().to_owned(),
-        0,
-        7_200_000,
-        SyncPolicy::EveryCommit,
-        vec![],
-    )
-    .unwrap();
+    let mut log = Log::create(folder.path().to_owned(), 0, 7_200_000, vec![]).unwrap();
     let mut time = 0;
     while time < 3 * 7_200_000 {
         log.begin(time).unwrap();
