@@ -7,6 +7,7 @@ mod builds;
 mod cache;
 mod commands;
 mod jenkins;
+mod mutations;
 mod site;
 
 /// Not a test by itself: the process in which [`site::Site`] runs a build, since a runner takes its process over.
