@@ -112,3 +112,11 @@ pub(crate) async fn stored(control: &Control, id: BuildId) -> Result<StoredBuild
     let stored = control.store.build(id).await.map_err(problem::store)?;
     stored.ok_or_else(|| Problem::not_found(format!("there is no build {id}")))
 }
+
+/// Sweeps old builds, trees and logs now, as happens by itself every few minutes.
+///
+/// # Errors
+/// Something cannot be removed, or the store fails.
+pub async fn sweep(control: &Control) -> Result<(), Problem> {
+    sweep::once(control).await
+}

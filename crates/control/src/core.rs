@@ -1,16 +1,21 @@
 //! The one struct that everything hangs on, and the life of control: open, run, end.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use launchway_model::api::ClientFile;
+use launchway_model::home::Home;
 use launchway_model::{AppName, Problem};
 use launchway_store::{Store, StoredApp};
 use launchway_supervisor::Supervisor;
+use launchway_supervisor::sandbox::{self, CgroupAbility};
 use tokio::sync::{Notify, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::confinement::Confinement;
 use crate::metrics::Metrics;
 use crate::reconcile::{Event, Observed};
 use crate::routes::{self, Proxy};
@@ -28,6 +33,10 @@ pub struct Control {
     pub(crate) store: Store,
     pub(crate) vault: Vault,
     pub(crate) supervisor: Supervisor,
+    /// How instances can be kept apart on this machine.
+    pub(crate) abilities: Apart,
+    /// How instances are kept apart on this host.
+    pub(crate) confinement: Confinement,
     pub(crate) tokens: auth::Tokens,
     /// To the loop that owns the instances.
     pub(crate) events: mpsc::Sender<Event>,
@@ -48,6 +57,31 @@ pub struct Control {
     this: Weak<Self>,
     /// Held for as long as control lives.
     _lock: File,
+}
+
+/// What the machine allows for keeping instances apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Apart {
+    /// Mount namespaces.
+    pub(crate) mounts: bool,
+    /// Control groups.
+    pub(crate) cgroup: bool,
+}
+
+impl Apart {
+    async fn find(settings: &Settings) -> Self {
+        let found = tokio::task::spawn_blocking(sandbox::abilities).await;
+        match found {
+            Ok(found) if settings.isolate => Self {
+                mounts: found.can_mount(),
+                cgroup: !matches!(found.cgroup, CgroupAbility::None(_)),
+            },
+            _ => Self {
+                mounts: false,
+                cgroup: false,
+            },
+        }
+    }
 }
 
 /// What the tasks of [`Control::run`] own.
@@ -96,20 +130,9 @@ impl Control {
     /// Another control holds the home, or its files cannot be read.
     pub async fn open(settings: Settings) -> Result<Arc<Self>, Problem> {
         let home = settings.home.clone();
-        for folder in [
-            "repos",
-            "builds",
-            "releases",
-            "apps",
-            "logs",
-            "instances",
-            "proxy",
-        ] {
-            let folder = home.root().join(folder);
-            std::fs::create_dir_all(&folder)
-                .map_err(|error| problem::file("make", &folder, &error))?;
-        }
+        make_folders(&home)?;
         let lock = lock(&home)?;
+        private_file(&home.database())?;
         let store = Store::open(&home.database())
             .await
             .map_err(problem::store)?;
@@ -120,6 +143,8 @@ impl Control {
         let (proxy, courier) = routes::new(home.proxy());
         let mut control = Self {
             supervisor: Supervisor::new(settings.binary.clone(), home.clone()),
+            confinement: Confinement::of_this_host(),
+            abilities: Apart::find(&settings).await,
             settings,
             store,
             vault,
@@ -227,8 +252,32 @@ impl Control {
     }
 }
 
+/// Makes the folders of the layout. What holds secrets or the like is for us alone; apps reach what is theirs below
+/// `apps` and `releases`.
+fn make_folders(home: &Home) -> Result<(), Problem> {
+    let private = ["repos", "builds", "instances", "proxy", "logs"].map(|name| (name, 0o700));
+    let open = ["apps", "releases"].map(|name| (name, 0o711));
+    for (name, mode) in private.into_iter().chain(open) {
+        let folder = home.root().join(name);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::set_permissions(&folder, Permissions::from_mode(mode)))
+            .map_err(|error| problem::file("make", &folder, &error))?;
+    }
+    Ok(())
+}
+
+/// Makes a file that only we may read, before somebody else makes it with other rights.
+fn private_file(path: &Path) -> Result<(), Problem> {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+        .map_err(|error| problem::file("make", path, &error))
+}
+
 /// One control a home.
-fn lock(home: &launchway_model::home::Home) -> Result<File, Problem> {
+fn lock(home: &Home) -> Result<File, Problem> {
     let path = home.control_lock();
     let file = File::options()
         .create(true)

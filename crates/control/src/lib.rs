@@ -15,6 +15,7 @@ pub mod apps;
 pub mod auth;
 pub mod builds;
 pub mod config;
+mod confinement;
 pub mod deploys;
 pub mod formation;
 pub mod logs;

@@ -4,6 +4,24 @@ use launchway_model::{AppName, Problem, ProblemKind};
 use launchway_store::StoreError;
 use launchway_supervisor::SupervisorError;
 
+/// Tries until the store takes it: what ended has ended, and its record must say so, however full the disk is meanwhile.
+pub(crate) async fn persist<T>(
+    what: &str,
+    mut write: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> T {
+    let mut pause = std::time::Duration::from_millis(100);
+    loop {
+        match write().await {
+            Ok(written) => return written,
+            Err(error) => {
+                tracing::error!(error = %store(error), what, "it cannot be written and is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(std::time::Duration::from_secs(5));
+            }
+        }
+    }
+}
+
 /// The store could not do what was asked.
 pub(crate) fn store(error: StoreError) -> Problem {
     let kind = match &error {

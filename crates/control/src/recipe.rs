@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use launchway_model::app::{HealthSpec, Limits};
 use launchway_model::deploy::Release;
-use launchway_model::shim::{Sandbox, ShimSpec};
+use launchway_model::shim::ShimSpec;
 use launchway_model::{
     AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
 };
@@ -74,7 +74,7 @@ impl Recipe {
             env,
             tree: self.tree.clone(),
             folder: self.folder.clone(),
-            sandbox: Sandbox::default(),
+            sandbox: control.confinement.sandbox(settings, &self.app, id),
             limits: self.limits.clone(),
             log: settings.home.instance_log(id),
             // What reads the output of a command that runs once must find all of it in one file.
@@ -87,6 +87,29 @@ impl Recipe {
             grace_ms: u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX),
             restart: self.restart,
         }
+    }
+}
+
+impl Recipe {
+    /// How an instance is kept apart: of our own folder it sees its tree and its app's folder alone, so neither another
+    /// app's files nor our database and keys. The tree stays where it was built, since what a build makes may hold
+    /// absolute paths, and it stays writable, since many applications write beside their code.
+    fn sandbox(&self, control: &Control, id: &InstanceId) -> Sandbox {
+        let home = &control.settings().home;
+        let limited = self.limits != Limits::default();
+        let mut sandbox = Sandbox {
+            cgroup: (limited && control.abilities.cgroup).then(|| id.to_string()),
+            ..Sandbox::default()
+        };
+        if control.abilities.mounts {
+            sandbox.hide = vec![home.root().to_owned()];
+            sandbox.writable = vec![home.app(&self.app)];
+            // A home below /tmp would be covered by the app's own.
+            sandbox.private_tmp = !["/tmp", "/var/tmp"]
+                .iter()
+                .any(|tmp| home.root().starts_with(tmp));
+        }
+        sandbox
     }
 }
 

@@ -20,8 +20,11 @@ pub struct Settings {
     pub build_stages: u32,
     /// The longest that one build may take.
     pub build_timeout: Duration,
-    /// The memory cap of one build in bytes, where the host can set one.
+    /// The memory cap of one build in bytes, where the host can set one; three quarters of the machine's by default, so
+    /// that what serves keeps the rest.
     pub build_memory: Option<u64>,
+    /// Whether instances are kept apart from each other and from Launchway's own files, where the machine allows it.
+    pub isolate: bool,
     /// The ports that instances are given, first and last.
     pub ports: (u16, u16),
     /// How long a deploy waits for the proxy to take its table.
@@ -54,7 +57,8 @@ impl Settings {
             builds: 2,
             build_stages: 4,
             build_timeout: Duration::from_secs(3600),
-            build_memory: None,
+            build_memory: three_quarters_of_memory(),
+            isolate: true,
             ports: (20_000, 29_999),
             proxy_timeout: Duration::from_secs(15),
             stop_instances_on_shutdown: false,
@@ -65,4 +69,13 @@ impl Settings {
             log_files: 3,
         }
     }
+}
+
+fn three_quarters_of_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024 / 4 * 3)
 }

@@ -50,14 +50,13 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
     control
         .metrics
         .built(&stored.build.request.app, result, began.elapsed());
-    match control.store.end_build(id, &end).await {
-        Ok(made) => {
-            tracing::info!(build = %id, app = %stored.build.request.app, ?result, "build ended");
-            if made.is_some() {
-                control.wake.deploys.notify_one();
-            }
-        }
-        Err(error) => tracing::error!(%error, build = %id, "the end of a build cannot be written"),
+    let made = problem::persist("the end of a build", async || {
+        control.store.end_build(id, &end).await
+    })
+    .await;
+    tracing::info!(build = %id, app = %stored.build.request.app, ?result, "build ended");
+    if made.is_some() {
+        control.wake.deploys.notify_one();
     }
     control.wake.changed();
 }

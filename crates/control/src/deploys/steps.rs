@@ -66,9 +66,10 @@ pub(super) async fn run(control: &Control, job: &StoredDeploy, cancel: Cancellat
     };
     tracing::info!(%app, deploy = %id, ?end, "deploy ended");
     control.metrics.deployed(app, &end, began.elapsed());
-    if let Err(error) = control.store.end_deploy(id, &end, Timestamp::now()).await {
-        tracing::error!(%error, deploy = %id, "the end of a deploy cannot be written");
-    }
+    problem::persist("the end of a deploy", async || {
+        control.store.end_deploy(id, &end, Timestamp::now()).await
+    })
+    .await;
     control.wake.changed();
 }
 
@@ -227,7 +228,7 @@ fn check_files(tree: &Path, folder: &str) -> Result<(), Problem> {
     }
     Err(Problem::failed(format!("the folder `{folder}` has no index.html"))
         .cause(if path.is_dir() { "the folder is there" } else { "the folder is not there" })
-        .hint("Check that the build makes it, and that `[files] folder` names the folder with the built site."))
+        .hint("Check that the build makes it, and that `static` in launchway.toml names the folder with the built site."))
 }
 
 /// The variables without which the app says that it cannot start.

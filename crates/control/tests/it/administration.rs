@@ -394,3 +394,112 @@ async fn a_deleted_app_leaves_nothing() {
         .unwrap();
     assert_eq!(world.get("shop", "/").await.unwrap(), "one");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_sees_neither_its_neighbours_nor_our_secrets() {
+    if !launchway_supervisor::sandbox::abilities().can_mount() {
+        return;
+    }
+    let world = World::new().await;
+    serving(&world).await;
+    let other = world.repository("cart");
+    other.version("one", &spec("serve"));
+    world.deploy(&other).await.succeeded();
+    let home = world.settings.home.clone();
+    let reads = async |path: std::path::PathBuf| {
+        let command = vec![
+            "ls".to_owned(),
+            "-d".to_owned(),
+            path.to_str().unwrap().to_owned(),
+        ];
+        let mut output = oneoff::run(&world.control, &name("shop"), RunRequest { command })
+            .await
+            .unwrap();
+        let mut code = None;
+        while let Some(line) = tokio::time::timeout(PATIENCE, output.recv()).await.unwrap() {
+            if let RunOutput::Exited { code: exit } = line {
+                code = Some(exit);
+            }
+        }
+        code == Some(0)
+    };
+    let (shop, cart) = (name("shop"), name("cart"));
+    assert!(reads(home.app_home(&shop)).await);
+    let build = crate::world::newest_build(&world, "shop").await.id;
+    assert!(reads(home.tree(&shop, build)).await);
+    for hidden in [
+        home.database(),
+        home.secrets_key(),
+        home.client_file(),
+        home.app(&cart),
+        home.trees(&cart),
+        home.build(build),
+    ] {
+        assert!(hidden.exists());
+        assert!(
+            !reads(hidden.clone()).await,
+            "{} can be seen",
+            hidden.display()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_hold_secrets_are_ours_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new().await;
+    let home = &world.settings.home;
+    let mode =
+        |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for file in [home.database(), home.secrets_key(), home.client_file()] {
+        assert_eq!(mode(file.clone()), 0o600, "{}", file.display());
+    }
+    for folder in ["repos", "builds", "instances", "proxy", "logs"] {
+        assert_eq!(mode(home.root().join(folder)), 0o700, "{folder}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_builds_are_swept_and_what_a_rollback_needs_stays() {
+    let world = World::with(|settings| {
+        settings.keep_builds = 1;
+        settings.keep_releases = 1;
+    })
+    .await;
+    let repository = world.repository("shop");
+    for version in ["one", "two", "three", "four"] {
+        repository.version(version, &spec("serve"));
+        world.deploy(&repository).await.succeeded();
+    }
+    launchway_control::builds::sweep(&world.control)
+        .await
+        .unwrap();
+    let home = &world.settings.home;
+    let builds = launchway_control::builds::list(&world.control, Some(&name("shop")), 9)
+        .await
+        .unwrap();
+    let there: Vec<(bool, bool)> = builds
+        .iter()
+        .map(|build| {
+            (
+                home.build(build.id).exists(),
+                home.tree(&name("shop"), build.id).exists(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        there,
+        [(true, true), (true, true), (false, false), (false, false)]
+    );
+    let rollback = launchway_model::api::RollbackRequest {
+        release: Some(launchway_model::ReleaseNumber(1)),
+    };
+    let problem = launchway_control::deploys::rollback(&world.control, &name("shop"), rollback)
+        .await
+        .unwrap_err();
+    assert_eq!(problem.message, "the files of v1 are not kept any more");
+    let rollback = launchway_model::api::RollbackRequest { release: None };
+    let back = launchway_control::deploys::rollback(&world.control, &name("shop"), rollback).await;
+    world.changed(back).await.succeeded();
+    assert_eq!(world.get("shop", "/").await.unwrap(), "three");
+}

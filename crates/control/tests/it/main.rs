@@ -4,6 +4,7 @@
 
 mod administration;
 mod building;
+mod confining;
 mod deploying;
 mod refusing;
 mod sources;

@@ -342,3 +342,49 @@ async fn a_stream_ends_with_a_word_when_control_ends() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_hangs_leaves_the_route_until_it_answers_again() {
+    let world = World::new().await;
+    let repository = world.repository("shop");
+    let mut app = spec("serve");
+    app.health.timeout_ms = 300;
+    app.processes
+        .get_mut(&ProcessType::web())
+        .unwrap()
+        .instances = 2;
+    repository.version("one", &app);
+    world.deploy(&repository).await.succeeded();
+    let victim = world.proxy.targets("shop").remove(0).instance;
+    let status = world
+        .instances("shop")
+        .await
+        .into_iter()
+        .find(|instance| instance.id == victim)
+        .unwrap()
+        .status;
+    let InstanceState::Running { pid, .. } = status else {
+        panic!("{status:?}")
+    };
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    until("it is out of the route", async || {
+        let targets = world.proxy.targets("shop");
+        (targets.len() == 1 && targets[0].instance != victim).then_some(())
+    })
+    .await;
+    kill_process(pid, Signal::CONT).unwrap();
+    until("it is back", async || {
+        (world.proxy.targets("shop").len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        world
+            .instances("shop")
+            .await
+            .iter()
+            .map(|instance| instance.restarts)
+            .sum::<u64>(),
+        0
+    );
+}

@@ -180,13 +180,24 @@ fn python(checks: &mut Vec<Check>) {
 fn host(checks: &mut Vec<Check>) {
     let abilities = sandbox::abilities();
     checks.push(match &abilities.mounts {
-        Namespaces::Root => good("namespaces", "each app sees its own tree at /app (as root)"),
-        Namespaces::User => good("namespaces", "each app sees its own tree at /app (user namespaces)"),
+        Namespaces::Root => good(
+            "namespaces",
+            "an app sees nothing of Launchway's home but its own (as root)",
+        ),
+        Namespaces::User => good(
+            "namespaces",
+            "an app sees nothing of Launchway's home but its own (user namespaces)",
+        ),
         Namespaces::None(why) => Check {
             name: "namespaces",
             verdict: Verdict::Lacking,
-            found: format!("not allowed ({why}); apps run in the release's own folder and can see the system's files"),
-            mend: Some("sysctl -w kernel.unprivileged_userns_clone=1   # or run Launchway as root".to_owned()),
+            found: format!(
+                "not allowed ({why}); an app can read what Launchway and its neighbours keep"
+            ),
+            mend: Some(
+                "sysctl -w kernel.unprivileged_userns_clone=1   # or run Launchway as root"
+                    .to_owned(),
+            ),
         },
     });
     checks.push(if abilities.processes {
@@ -221,12 +232,12 @@ fn host(checks: &mut Vec<Check>) {
         },
     });
     checks.push(if abilities.users {
-        good("users", "each app runs as a user of its own")
+        good("users", "apps run without any of root's capabilities")
     } else {
         Check {
             name: "users",
             verdict: Verdict::Lacking,
-            found: "all apps run as this user; as root, each would have its own".to_owned(),
+            found: "all apps run as this user, with its rights".to_owned(),
             mend: None,
         }
     });
