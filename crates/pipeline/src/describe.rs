@@ -143,6 +143,8 @@ fn finish(mut draft: Draft, pipeline: Option<Jenkinsfile>) -> Described {
         },
         agent: draft.agent.clone().unwrap_or_default(),
         post: draft.post.clone(),
+        units: draft.units.clone().unwrap_or_default(),
+        aliases: draft.aliases.clone(),
         ..Plan::default()
     };
     if let Some(read) = &pipeline {

@@ -26,6 +26,7 @@ mod results;
 mod script;
 mod spool;
 mod stages;
+mod stand_ins;
 mod steps;
 mod stop;
 

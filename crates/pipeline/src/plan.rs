@@ -40,6 +40,10 @@ pub struct Plan {
     pub agent: Agent,
     /// What follows its stages.
     pub post: Vec<Post>,
+    /// Names of systemd units that mean the app itself.
+    pub units: Vec<String>,
+    /// Commands by another name than the machine has: the name, and the machine's command.
+    pub aliases: BTreeMap<String, String>,
     /// Patterns of test reports that are read after the last stage; empty where the stages name their own.
     pub reports: Vec<String>,
 }

@@ -31,6 +31,10 @@ pub(crate) struct Draft {
     pub(crate) timeout_ms: Option<u64>,
     /// Whether detected stages come before those that are written; `None` is yes.
     pub(crate) install: Option<bool>,
+    /// Names of systemd units that mean the app itself.
+    pub(crate) units: Option<Vec<String>>,
+    /// Commands by another name than the machine has.
+    pub(crate) aliases: BTreeMap<String, String>,
     /// Names of stages to leave out, whoever wrote them.
     pub(crate) skip_stages: Option<Vec<String>>,
     /// Where it came from, in words.
@@ -82,6 +86,10 @@ impl Draft {
         fill(&mut self.domains, lower.domains);
         fill(&mut self.agent, lower.agent);
         fill(&mut self.install, lower.install);
+        fill(&mut self.units, lower.units);
+        for (name, command) in lower.aliases {
+            self.aliases.entry(name).or_insert(command);
+        }
         fill(&mut self.skip_stages, lower.skip_stages);
         fill(&mut self.timeout_ms, lower.timeout_ms);
         if self.stages.is_none() {

@@ -1,5 +1,6 @@
 //! `launchway.toml`: everything about an app in one short file. Its format is described in docs/launchway-toml.md.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use launchway_model::app::{CommandSpec, FilesSpec, StatusRange};
@@ -15,7 +16,7 @@ use crate::persist;
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "name",
     "branch",
     "process",
@@ -32,6 +33,8 @@ const KEYS: [&str; 16] = [
     "agent",
     "skip_stages",
     "install",
+    "units",
+    "aliases",
 ];
 const PROCESS_KEYS: [&str; 9] = [
     "run",
@@ -92,6 +95,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
     if table.has("stage") {
         draft.stages = Some(stages::read(&table)?);
     }
+    (draft.units, draft.aliases) = stand_ins(&table)?;
     draft.install = table.flag("install")?;
     draft.skip_stages = table
         .texts("skip_stages")?
@@ -356,10 +360,53 @@ fn domains(table: &Table<'_>) -> Result<Option<Vec<String>>, DescribeError> {
         .map(Some)
 }
 
-/// `required_env = ["NAME"]` or a table of names and descriptions.
-fn required(
+/// `units` and `aliases`: names that become files, so they may hold nothing that leads elsewhere.
+#[expect(
+    clippy::type_complexity,
+    reason = "two keys of the file, each in its own form"
+)]
+fn stand_ins(
     table: &Table<'_>,
-) -> Result<std::collections::BTreeMap<String, String>, DescribeError> {
+) -> Result<(Option<Vec<String>>, BTreeMap<String, String>), DescribeError> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(['-', '.'])
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.@+".contains(c))
+    };
+    let wrong = |span: Range<usize>, name: &str, what: &str| {
+        table.error(
+            span,
+            format!("`{name}` cannot be the name of {what}"),
+            "letters, digits and -_.@+ only",
+        )
+    };
+    let units = table.texts("units")?;
+    for (unit, span) in units.iter().flatten() {
+        if !is_name(unit) {
+            return Err(wrong(span.clone(), unit, "a unit"));
+        }
+    }
+    let units = units.map(|units| units.into_iter().map(|(unit, _)| unit).collect());
+    let mut aliases = BTreeMap::new();
+    if let Some(inner) = table.table("aliases")? {
+        for (name, span, _) in inner.entries() {
+            let (command, at) = inner.word(name)?.unwrap_or_default();
+            if !is_name(name) {
+                return Err(wrong(span, name, "a command"));
+            }
+            if !is_name(command.rsplit('/').next().unwrap_or_default()) {
+                return Err(wrong(at, &command, "a command"));
+            }
+            aliases.insert(name.to_owned(), command);
+        }
+    }
+    Ok((units, aliases))
+}
+
+/// `required_env = ["NAME"]` or a table of names and descriptions.
+fn required(table: &Table<'_>) -> Result<BTreeMap<String, String>, DescribeError> {
     match table.get("required_env").map(toml::Spanned::get_ref) {
         Some(DeValue::Table(_)) => table.variables("required_env"),
         _ => table

@@ -61,6 +61,20 @@ pub(crate) fn write(draft: &Draft, spec: &AppSpec, plan: &Plan) -> String {
     if !spec.domains.is_empty() {
         line(&mut toml, &format!("domains = {}", list(&spec.domains)));
     }
+    if !plan.units.is_empty() {
+        line(&mut toml, &format!("units = {}", list(&plan.units)));
+    }
+    if !plan.aliases.is_empty() {
+        let aliases: Vec<String> = plan
+            .aliases
+            .iter()
+            .map(|(name, command)| format!("{} = {}", text(name), text(command)))
+            .collect();
+        line(
+            &mut toml,
+            &format!("aliases = {{ {} }}", aliases.join(", ")),
+        );
+    }
     processes(spec, &mut toml);
     if let Some(files) = &spec.files {
         line(&mut toml, "\n[static]");

@@ -23,6 +23,7 @@ use super::results;
 use super::script::{self, Scripts};
 use super::spool::Spool;
 use super::stages;
+use super::stand_ins;
 use super::stop::{Deadline, Stop, StopReason};
 use crate::describe::{self, Described};
 use crate::spool::log_path;
@@ -186,6 +187,18 @@ fn prepare_and_run(
         .clone()
         .map(|jenkinsfile| Scripts::new(jenkinsfile, &job.env));
     let mut environment = environment::of_build(job, Some(&described.spec), &temporary);
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let plan = &described.plan;
+    let own = stand_ins::make(
+        &plan.units,
+        &plan.aliases,
+        &temporary.join("bin"),
+        &inherited,
+    )
+    .map_err(|error| internal("make the stand-ins of commands", &error))?;
+    if let (Some(own), Some(path)) = (own, environment.get_mut("PATH")) {
+        *path = format!("{}:{path}", own.display());
+    }
     for (name, value) in scripts.iter().flat_map(Scripts::parameters) {
         environment.entry(name).or_insert(value);
     }

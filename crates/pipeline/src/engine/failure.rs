@@ -114,10 +114,18 @@ fn install_hint(name: &str) -> String {
             return "Install Rust from https://rustup.rs, for the user that Launchway runs as."
                 .to_owned();
         }
+        "systemctl" | "journalctl" | "sudo" | "service" => {
+            return "If the unit is this app, name it in `units = [\"NAME\"]` of launchway.toml or of the description outside the repository: then its restart is the deploy.".to_owned();
+        }
         "uv" => return "Install uv, such as with `pip install uv`.".to_owned(),
         "pnpm" | "yarn" => return format!("Install it with `npm install --global {name}`."),
         "pytest" | "gunicorn" | "flask" | "uvicorn" => {
             return format!("Add `{name}` to requirements.txt.");
+        }
+        name if name.starts_with("python") => {
+            return format!(
+                "Install it, or say what it is called here: `aliases = {{ \"{name}\" = \"python3\" }}` in launchway.toml or in the description outside the repository."
+            );
         }
         name => return format!("Install `{name}` on this machine, or change the command."),
     };
@@ -127,7 +135,10 @@ fn install_hint(name: &str) -> String {
 /// What to do about failures that have a name of their own.
 fn hint(tail: &[String]) -> Option<String> {
     let has = |text: &str| tail.iter().any(|line| line.contains(text));
-    let hint = if has("No space left on device") {
+    let hint = if has("System has not been booted with systemd") || has("Failed to connect to bus")
+    {
+        "If the unit is this app, name it in `units = [\"NAME\"]` of launchway.toml or of the description outside the repository: then its restart is the deploy."
+    } else if has("No space left on device") {
         "The disk is full: `launchway doctor` says what takes the room."
     } else if has("ensurepip is not available") {
         "Install Python's virtual environments with `apt-get install python3-venv`."

@@ -405,3 +405,26 @@ fn what_follows_knows_the_last_build() {
     site.commit(&[("launchway.toml", &toml("true"))]);
     assert_eq!(said(&mut site), ["has changed", "was fixed"]);
 }
+
+#[test]
+fn the_apps_own_units_and_aliases_stand_in() {
+    let mut site = Site::new(&[
+        ("Procfile", "web: x\n"),
+        (
+            "Jenkinsfile",
+            "pipeline { agent any\n stages { stage('Deploy') { steps {\n sh 'sudo systemctl restart gunicorn.service && sudo systemctl daemon-reload'\n sh 'systemctl is-active gunicorn'\n sh 'python9.9 -c \"$X\"'\n sh 'journalctl -u gunicorn -n 5'\n script { if (sh(script: 'systemctl --no-pager status launchway-no-such-unit', returnStatus: true) == 0) { error 'found it' } }\n } } } }",
+        ),
+    ]);
+    assert_eq!(site.build().result(), BuildResult::Failure);
+    site.description =
+        Some("units = [\"gunicorn\"]\naliases = { \"python9.9\" = \"echo\" }\n".to_owned());
+    let built = site.build().succeeded();
+    let log = built.log(0);
+    assert!(
+        log.iter()
+            .any(|line| line.contains("gunicorn is this app: this build is deployed")),
+        "{log:?}"
+    );
+    assert!(log.contains(&"active".to_owned()), "{log:?}");
+    assert!(log.contains(&"-c ".to_owned()), "{log:?}");
+}
