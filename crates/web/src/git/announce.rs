@@ -82,20 +82,29 @@ pub(super) fn lines(event: &Progress) -> Vec<String> {
             millis,
         } => match problem {
             Some(problem) => self::problem(problem),
-            None => {
-                let mut lines = vec![String::new()];
-                match (serving, urls.first()) {
-                    (Some(release), Some(url)) => lines.push(format!(
-                        "=====> {release} serves at {url} ({})",
-                        format::millis(*millis)
-                    )),
-                    _ => lines.push(format!("=====> Done ({})", format::millis(*millis))),
-                }
-                lines.push(String::new());
-                lines
-            }
+            None => match (serving, urls.first()) {
+                (Some(release), Some(url)) => end(&format!("{release} serves at {url}"), *millis),
+                _ => end("Done", *millis),
+            },
         },
     }
+}
+
+/// The end of a build that was not to be deployed; what serves is not its doing.
+pub(super) fn only_built(branch: &str, millis: u64) -> Vec<String> {
+    let branch = shown(branch);
+    end(
+        &format!("Built. {branch} is not the branch that is deployed"),
+        millis,
+    )
+}
+
+fn end(words: &str, millis: u64) -> Vec<String> {
+    vec![
+        String::new(),
+        format!("=====> {words} ({})", format::millis(millis)),
+        String::new(),
+    ]
 }
 
 /// A problem, readable at the end of a push.

@@ -97,14 +97,19 @@ pub(super) async fn receive(
 
 /// All branches and tags with what they point at.
 pub(super) async fn branches_and_tags(repository: &Path) -> Result<Vec<(String, String)>, Problem> {
+    let mut refs = refs_below(repository, "refs/heads").await?;
+    refs.extend(refs_below(repository, "refs/tags").await?);
+    Ok(refs)
+}
+
+/// The refs below a folder with what they point at.
+pub(super) async fn refs_below(
+    repository: &Path,
+    folder: &str,
+) -> Result<Vec<(String, String)>, Problem> {
     let text = run(
         repository,
-        &[
-            "for-each-ref",
-            "--format=%(objectname) %(refname)",
-            "refs/heads",
-            "refs/tags",
-        ],
+        &["for-each-ref", "--format=%(objectname) %(refname)", folder],
         "the refs of the repository cannot be listed",
     )
     .await?;

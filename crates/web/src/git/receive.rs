@@ -136,6 +136,26 @@ fn change(line: &[u8]) -> Result<Change, Problem> {
     }
 }
 
+/// Where the objects of pushes under way are kept.
+const STAGING: &str = "refs/launchway/push";
+/// How old a ref of a push is when its push must have died with its control.
+const ABANDONED: i64 = 24 * 3600 * 1000;
+
+/// Removes what pushes left behind whose control was killed.
+async fn sweep(repository: &Path, now: Timestamp) -> Result<(), Problem> {
+    for (object, name) in command::refs_below(repository, STAGING).await? {
+        let begun = name[STAGING.len()..]
+            .trim_start_matches('/')
+            .split('-')
+            .next()
+            .and_then(|millis| millis.parse::<i64>().ok());
+        if begun.is_none_or(|begun| now.as_millisecond() - begun > ABANDONED) {
+            command::move_ref(repository, &name, NONE, &object).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the names of our refs unique within one process; the time makes them unique beyond.
 static PUSHES: AtomicU64 = AtomicU64::new(0);
 
@@ -143,9 +163,13 @@ impl Commands {
     /// Stores the objects and keeps them by refs of our own.
     pub(super) async fn unpack(self, repository: &Path) -> Result<Push, Problem> {
         let number = PUSHES.fetch_add(1, Ordering::Relaxed);
+        let now = Timestamp::now();
+        if let Err(problem) = sweep(repository, now).await {
+            tracing::warn!(%problem, "refs of old pushes cannot be removed");
+        }
         let staging = format!(
-            "refs/launchway/push/{}-{}-{number}",
-            Timestamp::now().as_millisecond(),
+            "{STAGING}/{}-{}-{number}",
+            now.as_millisecond(),
             std::process::id()
         );
         let mut staged = Vec::new();
@@ -338,6 +362,7 @@ impl Push {
             )])
             .await;
         let mut events = Received(events);
+        let mut released = false;
         loop {
             let event = tokio::select! {
                 event = events.0.recv() => event,
@@ -353,7 +378,16 @@ impl Push {
                 terminal.show(&announce::problem(&problem)).await;
                 return Err(reason(&problem));
             };
-            terminal.show(&announce::lines(&event)).await;
+            let lines = match &event {
+                Progress::Finished {
+                    problem: None,
+                    millis,
+                    ..
+                } if !released => announce::only_built(branch, *millis),
+                event => announce::lines(event),
+            };
+            terminal.show(&lines).await;
+            released |= matches!(event, Progress::Released { .. });
             if let Progress::Finished { problem, .. } = event {
                 return match problem {
                     None => Ok(()),

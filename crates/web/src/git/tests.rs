@@ -42,6 +42,10 @@ fn green() -> Story {
             source: LogSource::Out,
             text: "3 \u{1b}[32mpassed\u{1b}[0m\u{7}".to_owned(),
         },
+        Progress::Released {
+            release: launchway_model::ReleaseNumber(1),
+            deploy: launchway_model::DeployId(1),
+        },
         Progress::Finished {
             urls: vec!["http://shop.localhost:8080/".to_owned()],
             serving: Some(launchway_model::ReleaseNumber(1)),
@@ -485,6 +489,29 @@ async fn nonsense_is_refused() {
     packet::text(&mut request, evil.as_bytes());
     packet::flush(&mut request);
     assert!(receive::commands(body::of(&request, None)).await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_killed_push_left_is_swept_and_a_push_under_way_is_not() {
+    let remote = Remote::new(vec![green(), green()]).await;
+    let commit = remote.commit("one.txt", b"one").await;
+    assert!(remote.push(&["main"]).await.status.success());
+    let now = jiff::Timestamp::now().as_millisecond();
+    let fresh = format!("refs/launchway/push/{now}-1-0/0");
+    let old = format!("refs/launchway/push/{}-1-0/0", now - 90_000_000);
+    let folder = remote.folder.path().join("shop.git");
+    for name in [&fresh, &old] {
+        assert!(
+            git_in(&folder, &["update-ref", name, &commit])
+                .await
+                .status
+                .success()
+        );
+    }
+    remote.commit("two.txt", b"two").await;
+    assert!(remote.push(&["main"]).await.status.success());
+    let refs = remote.refs().await;
+    assert!(refs.contains(&fresh) && !refs.contains(&old), "{refs}");
 }
 
 /// The objects of some commits as git packs them.

@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use launchway_control::logs::LogQuery;
 use launchway_control::{apps, builds, deploys, logs as written, progress};
 use launchway_model::api::{AppLogLine, Progress};
+use launchway_model::build::{BuildResult, BuildState};
 use launchway_model::{AppName, BuildId, DeployId};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -230,7 +231,15 @@ impl BuildStory {
         }
         loop {
             let mut batch = Vec::new();
-            if self.events.recv_many(&mut batch, BATCH).await == 0 {
+            let received = self.events.recv_many(&mut batch, BATCH);
+            let Ok(received) = tokio::time::timeout(INTERVAL, received).await else {
+                // Nothing happened, but the bars of what runs grow.
+                match self.growth().await {
+                    Some(update) => return Some(update.event(self.count)),
+                    None => continue,
+                }
+            };
+            if received == 0 {
                 return None;
             }
             let fresh = batch.split_off(self.seen.saturating_sub(self.count).min(batch.len()));
@@ -241,6 +250,23 @@ impl BuildStory {
             let update = self.update(&fresh).await;
             return Some(update.event(self.count));
         }
+    }
+
+    /// The headings of all stages while the build runs.
+    async fn growth(&self) -> Option<Update> {
+        let build = builds::get(&self.web.control, self.id).await.ok()?;
+        if !self.placed || !matches!(build.state, BuildState::Running { .. }) {
+            return None;
+        }
+        let now = Timestamp::now();
+        let mut update = Update::default();
+        for stage in &build.stages {
+            update.html.insert(
+                format!("stage-{}-head", stage.info.id.0),
+                build_page::stage_head(&build, stage, &now).to_string(),
+            );
+        }
+        Some(update)
     }
 
     async fn update(&mut self, events: &[Progress]) -> Update {
@@ -273,7 +299,7 @@ impl BuildStory {
                 }
                 Progress::StageFinished { stage, result, .. } => {
                     stages_changed = true;
-                    if *result == launchway_model::build::BuildResult::Success {
+                    if *result == BuildResult::Success {
                         let id = format!("stage-{}", stage.0);
                         update.open.retain(|open| *open != id);
                         update.close.push(id);

@@ -79,6 +79,10 @@ async fn another_branch_is_built_and_not_deployed() {
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     assert!(!text.contains("Release v"), "{text}");
+    assert!(
+        text.contains("Built. feature is not the branch that is deployed"),
+        "{text}"
+    );
     let builds = world.get("/api/v1/apps/site/builds").await.json();
     assert_eq!(builds.as_array().unwrap().len(), 2);
     assert_eq!(builds[0]["request"]["branch"], "feature");
