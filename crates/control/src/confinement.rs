@@ -1,27 +1,34 @@
 //! How instances are kept apart on this host: from each other's files and from Launchway's own.
 //!
-//! An instance sees its tree where the build made it, its app's folder (HOME, temporary files, persistent paths), and the system; the rest
+//! An instance sees its tree where the build made it, its app's folder (HOME, temporary files, persistent paths), a `/tmp` of its own, and the system; the rest
 //! of Launchway's home (the database, the key of the secrets, the client's token, other apps) is hidden from it, where the host allows mount
 //! namespaces. Its processes are one control group, where the host allows these. What is not allowed is left out: `launchway
 //! doctor` says so.
 
 use launchway_model::shim::Sandbox;
 use launchway_model::{AppName, InstanceId};
-use launchway_supervisor::sandbox::{self, Abilities, CgroupAbility};
+use launchway_supervisor::sandbox::{self, CgroupAbility};
 use sha2::{Digest as _, Sha256};
 
 use crate::settings::Settings;
 
 /// What this host allows, found out once.
 pub(crate) struct Confinement {
-    abilities: Abilities,
+    mounts: bool,
+    cgroup: bool,
+    private_tmp: bool,
 }
 
 impl Confinement {
     /// Asks the host; takes some milliseconds.
-    pub(crate) fn of_this_host() -> Self {
+    pub(crate) fn of_this_host(settings: &Settings) -> Self {
+        let found = sandbox::abilities();
+        let home = settings.home.root();
         Self {
-            abilities: sandbox::abilities(),
+            mounts: settings.isolate && found.can_mount(),
+            cgroup: settings.isolate && !matches!(found.cgroup, CgroupAbility::None(_)),
+            // A home below `/tmp` would be covered by the instance's own.
+            private_tmp: !["/tmp", "/var/tmp"].iter().any(|tmp| home.starts_with(tmp)),
         }
     }
 
@@ -32,11 +39,8 @@ impl Confinement {
         app: &AppName,
         instance: &InstanceId,
     ) -> Sandbox {
-        let cgroup = match self.abilities.cgroup {
-            CgroupAbility::None(_) => None,
-            CgroupAbility::V1(_) | CgroupAbility::V2(_) => Some(group(settings, instance)),
-        };
-        if !self.abilities.can_mount() {
+        let cgroup = self.cgroup.then(|| group(settings, instance));
+        if !self.mounts {
             return Sandbox {
                 cgroup,
                 ..Sandbox::default()
@@ -45,6 +49,7 @@ impl Confinement {
         Sandbox {
             hide: vec![settings.home.root().to_path_buf()],
             writable: vec![settings.home.app(app)],
+            private_tmp: self.private_tmp,
             cgroup,
             ..Sandbox::default()
         }

@@ -10,7 +10,6 @@ use launchway_model::home::Home;
 use launchway_model::{AppName, Problem};
 use launchway_store::{Store, StoredApp};
 use launchway_supervisor::Supervisor;
-use launchway_supervisor::sandbox::{self, CgroupAbility};
 use tokio::sync::{Notify, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,8 +32,6 @@ pub struct Control {
     pub(crate) store: Store,
     pub(crate) vault: Vault,
     pub(crate) supervisor: Supervisor,
-    /// How instances can be kept apart on this machine.
-    pub(crate) abilities: Apart,
     /// How instances are kept apart on this host.
     pub(crate) confinement: Confinement,
     pub(crate) tokens: auth::Tokens,
@@ -57,31 +54,6 @@ pub struct Control {
     this: Weak<Self>,
     /// Held for as long as control lives.
     _lock: File,
-}
-
-/// What the machine allows for keeping instances apart.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Apart {
-    /// Mount namespaces.
-    pub(crate) mounts: bool,
-    /// Control groups.
-    pub(crate) cgroup: bool,
-}
-
-impl Apart {
-    async fn find(settings: &Settings) -> Self {
-        let found = tokio::task::spawn_blocking(sandbox::abilities).await;
-        match found {
-            Ok(found) if settings.isolate => Self {
-                mounts: found.can_mount(),
-                cgroup: !matches!(found.cgroup, CgroupAbility::None(_)),
-            },
-            _ => Self {
-                mounts: false,
-                cgroup: false,
-            },
-        }
-    }
 }
 
 /// What the tasks of [`Control::run`] own.
@@ -143,8 +115,7 @@ impl Control {
         let (proxy, courier) = routes::new(home.proxy());
         let mut control = Self {
             supervisor: Supervisor::new(settings.binary.clone(), home.clone()),
-            confinement: Confinement::of_this_host(),
-            abilities: Apart::find(&settings).await,
+            confinement: Confinement::of_this_host(&settings),
             settings,
             store,
             vault,

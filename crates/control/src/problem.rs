@@ -1,24 +1,31 @@
 //! What the errors of the crates below become at control's edge.
 
+use std::time::Duration;
+
 use launchway_model::{AppName, Problem, ProblemKind};
 use launchway_store::StoreError;
 use launchway_supervisor::SupervisorError;
 
 /// Tries until the store takes it: what ended has ended, and its record must say so, however full the disk is meanwhile.
-pub(crate) async fn persist<T>(
-    what: &str,
-    mut write: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> T {
-    let mut pause = std::time::Duration::from_millis(100);
-    loop {
-        match write().await {
-            Ok(written) => return written,
-            Err(error) => {
-                tracing::error!(error = %store(error), what, "it cannot be written and is tried again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(std::time::Duration::from_secs(5));
-            }
+pub(crate) struct Persist {
+    what: &'static str,
+    pause: Duration,
+}
+
+impl Persist {
+    /// Names what is written.
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            pause: Duration::from_millis(100),
         }
+    }
+
+    /// Waits before the next try.
+    pub(crate) async fn failed(&mut self, error: StoreError) {
+        tracing::error!(error = %store(error), what = self.what, "it cannot be written and is tried again");
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_secs(5));
     }
 }
 

@@ -90,29 +90,6 @@ impl Recipe {
     }
 }
 
-impl Recipe {
-    /// How an instance is kept apart: of our own folder it sees its tree and its app's folder alone, so neither another
-    /// app's files nor our database and keys. The tree stays where it was built, since what a build makes may hold
-    /// absolute paths, and it stays writable, since many applications write beside their code.
-    fn sandbox(&self, control: &Control, id: &InstanceId) -> Sandbox {
-        let home = &control.settings().home;
-        let limited = self.limits != Limits::default();
-        let mut sandbox = Sandbox {
-            cgroup: (limited && control.abilities.cgroup).then(|| id.to_string()),
-            ..Sandbox::default()
-        };
-        if control.abilities.mounts {
-            sandbox.hide = vec![home.root().to_owned()];
-            sandbox.writable = vec![home.app(&self.app)];
-            // A home below /tmp would be covered by the app's own.
-            sandbox.private_tmp = !["/tmp", "/var/tmp"]
-                .iter()
-                .any(|tmp| home.root().starts_with(tmp));
-        }
-        sandbox
-    }
-}
-
 /// The recipes of all process types of a release, and one of its environment alone for commands that run once.
 pub(crate) struct Recipes {
     /// By process type.

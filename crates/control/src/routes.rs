@@ -247,11 +247,19 @@ impl Courier {
             if published.generation == 0 {
                 continue;
             }
-            let number = control
+            // The proxy's own number is a floor, so a store that takes nothing (a full disk) must not keep it from
+            // learning that an instance died.
+            let number = match control
                 .store
                 .count_up(Counter::RouteTable, newest + 1)
                 .await
-                .map_err(|error| LinkError::Number(error.to_string()))?;
+            {
+                Ok(number) => number,
+                Err(error) => {
+                    tracing::warn!(%error, "the route table's number cannot be stored");
+                    newest + 1
+                }
+            };
             let apply = ProxyRequest::Apply {
                 table: RouteTable {
                     number,
@@ -296,8 +304,6 @@ enum LinkError {
     Strange,
     #[error("the proxy speaks version {0} of the protocol, and this is version {PROTOCOL}")]
     Protocol(u32),
-    #[error("the table could not be numbered: {0}")]
-    Number(String),
 }
 
 /// One connection to the proxy.

@@ -15,6 +15,7 @@ use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
 use tokio::process::{Child, Command};
 
+use crate::problem::Persist;
 use crate::{Control, config, problem};
 
 /// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
@@ -50,10 +51,13 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
     control
         .metrics
         .built(&stored.build.request.app, result, began.elapsed());
-    let made = problem::persist("the end of a build", async || {
-        control.store.end_build(id, &end).await
-    })
-    .await;
+    let mut persist = Persist::new("the end of a build");
+    let made = loop {
+        match control.store.end_build(id, &end).await {
+            Ok(made) => break made,
+            Err(error) => persist.failed(error).await,
+        }
+    };
     tracing::info!(build = %id, app = %stored.build.request.app, ?result, "build ended");
     if made.is_some() {
         control.wake.deploys.notify_one();

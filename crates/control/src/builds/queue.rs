@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::AppName;
@@ -14,11 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::drive;
 use crate::Control;
 
+/// How long after the store could not be read it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Runs builds until the end; runners go on without control, and are followed again by the next.
 pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
     let mut busy: HashSet<AppName> = HashSet::new();
     let mut running: JoinSet<AppName> = JoinSet::new();
     loop {
+        let mut readable = true;
         match control.store.active_builds().await {
             Ok(active) => {
                 // Those that run come first: after a restart they are followed again, whatever the limit says.
@@ -34,11 +39,15 @@ pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
                     consider(&control, stored, &mut busy, &mut running).await;
                 }
             }
-            Err(error) => tracing::error!(%error, "the waiting builds cannot be read"),
+            Err(error) => {
+                tracing::error!(error = %crate::problem::store(error), "the waiting builds cannot be read");
+                readable = false;
+            }
         }
         tokio::select! {
             () = cancel.cancelled() => break,
             () = control.wake.builds.notified() => {}
+            () = tokio::time::sleep(RETRY), if !readable => {}
             Some(ended) = running.join_next() => match ended {
                 Ok(app) => {
                     busy.remove(&app);

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use launchway_model::AppName;
 use launchway_store::StoredDeploy;
@@ -12,11 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::steps;
 use crate::Control;
 
+/// How long after the store could not be read it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Runs deploys until the end. A deploy that was under way when control ended begins again from its record.
 pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
     let mut busy: HashSet<AppName> = HashSet::new();
     let mut running: JoinSet<AppName> = JoinSet::new();
     loop {
+        let mut readable = true;
         match control.store.active_deploys().await {
             Ok(active) => {
                 for job in active {
@@ -26,11 +31,15 @@ pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
                     }
                 }
             }
-            Err(error) => tracing::error!(%error, "the waiting deploys cannot be read"),
+            Err(error) => {
+                tracing::error!(error = %crate::problem::store(error), "the waiting deploys cannot be read");
+                readable = false;
+            }
         }
         tokio::select! {
             () = cancel.cancelled() => break,
             () = control.wake.deploys.notified() => {}
+            () = tokio::time::sleep(RETRY), if !readable => {}
             Some(ended) = running.join_next() => match ended {
                 Ok(app) => {
                     busy.remove(&app);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::failure;
+use crate::problem::Persist;
 use crate::recipe::Recipe;
 use crate::reconcile::{Event, Role, Wanted};
 use crate::{Control, problem, recipe, task};
@@ -66,10 +67,10 @@ pub(super) async fn run(control: &Control, job: &StoredDeploy, cancel: Cancellat
     };
     tracing::info!(%app, deploy = %id, ?end, "deploy ended");
     control.metrics.deployed(app, &end, began.elapsed());
-    problem::persist("the end of a deploy", async || {
-        control.store.end_deploy(id, &end, Timestamp::now()).await
-    })
-    .await;
+    let mut persist = Persist::new("the end of a deploy");
+    while let Err(error) = control.store.end_deploy(id, &end, Timestamp::now()).await {
+        persist.failed(error).await;
+    }
     control.wake.changed();
 }
 

@@ -396,55 +396,6 @@ async fn a_deleted_app_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_sees_neither_its_neighbours_nor_our_secrets() {
-    if !launchway_supervisor::sandbox::abilities().can_mount() {
-        return;
-    }
-    let world = World::new().await;
-    serving(&world).await;
-    let other = world.repository("cart");
-    other.version("one", &spec("serve"));
-    world.deploy(&other).await.succeeded();
-    let home = world.settings.home.clone();
-    let reads = async |path: std::path::PathBuf| {
-        let command = vec![
-            "ls".to_owned(),
-            "-d".to_owned(),
-            path.to_str().unwrap().to_owned(),
-        ];
-        let mut output = oneoff::run(&world.control, &name("shop"), RunRequest { command })
-            .await
-            .unwrap();
-        let mut code = None;
-        while let Some(line) = tokio::time::timeout(PATIENCE, output.recv()).await.unwrap() {
-            if let RunOutput::Exited { code: exit } = line {
-                code = Some(exit);
-            }
-        }
-        code == Some(0)
-    };
-    let (shop, cart) = (name("shop"), name("cart"));
-    assert!(reads(home.app_home(&shop)).await);
-    let build = crate::world::newest_build(&world, "shop").await.id;
-    assert!(reads(home.tree(&shop, build)).await);
-    for hidden in [
-        home.database(),
-        home.secrets_key(),
-        home.client_file(),
-        home.app(&cart),
-        home.trees(&cart),
-        home.build(build),
-    ] {
-        assert!(hidden.exists());
-        assert!(
-            !reads(hidden.clone()).await,
-            "{} can be seen",
-            hidden.display()
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_hold_secrets_are_ours_alone() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new().await;
