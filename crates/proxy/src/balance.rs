@@ -1,7 +1,7 @@
 //! Choosing an instance: the less loaded of two that chance draws by weight.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::target::Target;
 
@@ -89,6 +89,36 @@ impl Balanced {
 
     fn load(&self, index: usize) -> f64 {
         (self.targets[index].in_flight() as f64 + 1.0) / f64::from(self.weights[index])
+    }
+}
+
+/// How much a route may be tried again: a fifth of its requests and a hundred beyond that, so that trouble is not multiplied.
+#[derive(Debug)]
+pub(crate) struct RetryBudget(AtomicI64);
+
+impl RetryBudget {
+    const EARNED: i64 = 1;
+    const COST: i64 = 5;
+    const MOST: i64 = 100 * Self::COST;
+
+    /// A full budget.
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(Self::MOST))
+    }
+
+    /// Notes a request.
+    pub(crate) fn earn(&self) {
+        if self.0.load(Ordering::Relaxed) < Self::MOST {
+            self.0.fetch_add(Self::EARNED, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes one more try, if there is one left.
+    pub(crate) fn spend(&self) -> bool {
+        let take = |left: i64| (left >= Self::COST).then_some(left - Self::COST);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 }
 

@@ -523,6 +523,14 @@ impl AnswerSink for StreamSink {
         self.send(Frame::data(piece), deadline).await
     }
 
+    fn raw(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    fn passed(&mut self, bytes: u64) {
+        self.record.bytes += bytes;
+    }
+
     async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
         self.flush(deadline).await?;
         let mut room = [httparse::EMPTY_HEADER; 32];

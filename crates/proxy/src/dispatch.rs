@@ -1,6 +1,5 @@
 //! From a request's head to what is done about it: the route, and the head as the app gets it.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -246,9 +245,13 @@ fn choose_request_id(
         request_id.extend(field.value.iter().map(|byte| char::from(*byte)));
         return;
     }
-    let (high, low) = (worker.chance().next(), worker.chance().next());
-    // Writing into a String cannot fail.
-    let _ = write!(request_id, "{high:016x}{low:016x}");
+    for half in [worker.chance().next(), worker.chance().next()] {
+        for byte in half.to_be_bytes() {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            request_id.push(char::from(HEX[usize::from(byte >> 4)]));
+            request_id.push(char::from(HEX[usize::from(byte & 0xf)]));
+        }
+    }
 }
 
 /// Writes the head for the app: framing and forwarding fields are ours, everything end-to-end is the client's.

@@ -13,12 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
+
 use crate::h1::body::{self, Decoder};
 use crate::h1::request::field_room;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::{Length, Version};
 use crate::lease::{self, Lease, Reuse, Unreachable};
 use crate::options::Limits;
+use crate::splice::{self, Broken, Pipes};
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 use crate::table::Entry;
 use crate::target::{OnTarget, Target};
@@ -117,6 +120,10 @@ pub(crate) trait AnswerSink: Send {
         &mut self,
         deadline: &mut Deadline,
     ) -> impl Future<Output = Result<(), ClientGone>> + Send;
+    /// The socket that payload may be written to as it is, once everything taken was flushed; `None` where it needs work.
+    fn raw(&self) -> Option<&TcpStream>;
+    /// Takes note of payload that went over [`AnswerSink::raw`].
+    fn passed(&mut self, bytes: u64);
     /// Ends the answer and sends what was taken.
     fn end(
         &mut self,
@@ -176,6 +183,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
             sure: true,
         },
     };
+    entry.retries.earn();
     let mut tried: Vec<Arc<Target>> = Vec::new();
     let mut reuse = Some(reuse);
     loop {
@@ -196,7 +204,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
         deadline.set(Instant::now() + limits.answer_timeout);
         let mut told = Told::default();
         let ended = converse(
-            limits,
+            (limits, worker.pipes()),
             request,
             &mut stream,
             source,
@@ -229,7 +237,8 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
                     Trouble::NoAnswer => repeatable && request.idempotent,
                     _ => false,
                 };
-                if again && tried.len() + 1 < MAX_TRIES {
+                // A connection that went stale while idle is no trouble of the app's.
+                if again && tried.len() + 1 < MAX_TRIES && (reused || entry.retries.spend()) {
                     tracing::debug!(instance = %target.instance(), ?trouble, reused, "request is tried again");
                     // A stale idle connection says nothing against the instance: its siblings are as old.
                     if reused {
@@ -330,7 +339,7 @@ impl From<ClientGone> for Trouble {
     reason = "the parts of one conversation, borrowed apart"
 )]
 async fn converse<S: Source, K: AnswerSink>(
-    limits: &Limits,
+    (limits, pipes): (&Limits, &Pipes),
     request: &Outgoing<'_>,
     stream: &mut Stream,
     source: &mut S,
@@ -356,7 +365,14 @@ async fn converse<S: Source, K: AnswerSink>(
         deadline.set(Instant::now() + limits.answer_timeout);
         let progress = Progress::new(true, true);
         let mut answer = pin!(answer(
-            limits, request, &mut read, buffer, sink, deadline, told, &progress
+            (limits, pipes),
+            request,
+            &mut read,
+            buffer,
+            sink,
+            deadline,
+            told,
+            &progress
         ));
         let mut watch = true;
         return poll_fn(|cx| match answer.as_mut().poll(cx) {
@@ -374,7 +390,14 @@ async fn converse<S: Source, K: AnswerSink>(
     upload.extend_from_slice(request.bytes);
     let progress = Progress::new(!request.expects_continue, false);
     let mut answer = pin!(answer(
-        limits, request, &mut read, buffer, sink, deadline, told, &progress
+        (limits, pipes),
+        request,
+        &mut read,
+        buffer,
+        sink,
+        deadline,
+        told,
+        &progress
     ));
     let mut uploading = pin!(send_body(
         limits,
@@ -494,7 +517,7 @@ enum Next {
     reason = "the parts of one conversation, borrowed apart"
 )]
 async fn answer<K: AnswerSink>(
-    limits: &Limits,
+    (limits, pipes): (&Limits, &Pipes),
     request: &Outgoing<'_>,
     read: &mut ReadHalf<'_>,
     buffer: &mut Buffer,
@@ -570,7 +593,27 @@ async fn answer<K: AnswerSink>(
             });
         }
         sink.flush(deadline).await?;
-        if decoder.known_left() > SMALL as u64 {
+        let left = decoder.known_left();
+        if left >= splice::WORTH
+            && matches!(length, Length::Fixed(_))
+            && let (Some(from), Some(to)) = (read.tcp(), sink.raw())
+        {
+            let patience = (limits.answer_gap, limits.write_timeout);
+            match splice::move_all(pipes, from, to, left, deadline, patience).await {
+                Ok(()) => {}
+                Err(Broken::Source) => return Err(Trouble::BadAnswer("its body breaks off")),
+                Err(Broken::SourceTimedOut) => return Err(Trouble::TimedOut),
+                Err(Broken::Destination) => return Err(Trouble::ClientGone),
+            }
+            sink.passed(left);
+            sink.end(&[], deadline).await?;
+            return Ok(End {
+                keep_alive,
+                upgraded: false,
+                whole: true,
+            });
+        }
+        if left > SMALL as u64 {
             buffer.enlarge();
         }
         // The buffer is empty here, so there is room.

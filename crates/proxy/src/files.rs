@@ -120,7 +120,8 @@ struct Chosen {
     file: Opened,
     name: String,
     coding: Option<&'static str>,
-    has_variants: bool,
+    /// Whether the answer depends on the codings that the client takes.
+    varies: bool,
 }
 
 fn choose(entry: &Entry, request: &FileRequest) -> Result<Chosen, Page> {
@@ -178,17 +179,18 @@ fn with_variant(
     request: &FileRequest,
 ) -> Chosen {
     let mut chosen = Chosen {
+        varies: media::compresses(&name),
         file,
         name,
         coding: None,
-        has_variants: false,
     };
-    for (suffix, coding) in [("br", "br"), ("zst", "zstd"), ("gz", "gzip")] {
-        if let Ok(Some(variant)) = open::beneath(root, &format!("{}.{suffix}", chosen.name))
-            && variant.modified >= chosen.file.modified
-        {
-            chosen.has_variants = true;
-            if request.accepts(coding) {
+    // Looking costs as much as serving a small file, so it is done only for what may be there and is wanted.
+    if chosen.varies && request.accept_encoding.is_some() {
+        for (suffix, coding) in [("br", "br"), ("zst", "zstd"), ("gz", "gzip")] {
+            if request.accepts(coding)
+                && let Ok(Some(variant)) = open::beneath(root, &format!("{}.{suffix}", chosen.name))
+                && variant.modified >= chosen.file.modified
+            {
                 chosen.file = variant;
                 chosen.coding = Some(coding);
                 break;
@@ -249,7 +251,7 @@ async fn send<K: AnswerSink>(
                 fields.push(field("content-encoding", coding.as_bytes()));
             }
         }
-        if chosen.has_variants {
+        if chosen.varies {
             fields.push(field("vary", b"accept-encoding"));
         }
         if let Some(range) = &content_range {

@@ -39,6 +39,7 @@ mod page;
 mod rules;
 mod server;
 mod snapshot;
+mod splice;
 mod stream;
 mod table;
 mod target;

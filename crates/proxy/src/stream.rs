@@ -106,6 +106,14 @@ impl std::fmt::Debug for Stream {
 }
 
 impl ReadHalf<'_> {
+    /// The socket itself, where nothing lies between it and the bytes.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(half) => Some(half.as_ref()),
+            Self::Unix(_) | Self::Tls(_) => None,
+        }
+    }
+
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -125,6 +133,14 @@ impl ReadHalf<'_> {
 }
 
 impl WriteHalf<'_> {
+    /// The socket itself, where nothing lies between it and the bytes.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(half) => Some(half.as_ref()),
+            Self::Unix(_) | Self::Tls(_) => None,
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_write(cx, bytes),

@@ -12,7 +12,7 @@ use launchway_model::InstanceId;
 use launchway_model::instance::TargetAddress;
 use launchway_model::route::{Backend, Route, RouteTable};
 
-use crate::balance::Balanced;
+use crate::balance::{Balanced, RetryBudget};
 use crate::meter::RouteMeter;
 use crate::rules::Judge;
 use crate::target::Target;
@@ -36,6 +36,7 @@ pub(crate) struct Entry {
     pub(crate) prefix: String,
     pub(crate) strip_prefix: bool,
     pub(crate) judge: Option<Box<Judge>>,
+    pub(crate) retries: RetryBudget,
 }
 
 /// A backend, ready to serve.
@@ -140,6 +141,7 @@ impl Registry {
                 backend: self.backend(&route.backend),
                 prefix: prefix.to_owned(),
                 strip_prefix: route.strip_prefix,
+                retries: RetryBudget::new(),
                 judge: Judge::new(&route.rules).expect("`check` has passed the rules"),
             });
             for host in &route.hosts {

@@ -21,6 +21,7 @@ use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;
 use crate::snapshot;
+use crate::splice::Pipes;
 use crate::stream::Buffer;
 use crate::table::{self, Entry, Registry, Table};
 
@@ -165,6 +166,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     chance: Chance,
     scratch: Mutex<Vec<Scratch>>,
+    pipes: Pipes,
     pub(crate) tasks: TaskTracker,
     /// A child of the shared token: waiting on it takes no lock that another thread holds.
     stop: CancellationToken,
@@ -196,6 +198,7 @@ impl Worker {
             shared,
             chance: Chance::new(RandomState::new().hash_one(index)),
             scratch: Mutex::default(),
+            pipes: Pipes::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -214,6 +217,10 @@ impl Worker {
 
     pub(crate) fn chance(&self) -> &Chance {
         &self.chance
+    }
+
+    pub(crate) fn pipes(&self) -> &Pipes {
+        &self.pipes
     }
 
     pub(crate) fn stop(&self) -> &CancellationToken {

@@ -68,3 +68,17 @@ fn no_targets_is_no_pick() {
     assert!(balanced.pick(&Chance::new(1), &[]).is_none());
     assert!(balanced.last_resort(&Chance::new(1)).is_none());
 }
+
+#[test]
+fn retries_run_out_and_are_earned_again() {
+    let budget = RetryBudget::new();
+    assert_eq!((0..1000).filter(|_| budget.spend()).count(), 100);
+    for _ in 0..50 {
+        budget.earn();
+    }
+    assert_eq!((0..1000).filter(|_| budget.spend()).count(), 10);
+    for _ in 0..100_000 {
+        budget.earn();
+    }
+    assert_eq!((0..1000).filter(|_| budget.spend()).count(), 100);
+}

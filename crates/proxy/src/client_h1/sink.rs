@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
 use crate::access::Record;
 use crate::dress::Dress;
 use crate::exchange::{AnswerSink, ClientGone};
@@ -85,6 +87,17 @@ impl AnswerSink for ClientSink<'_, '_> {
             .await;
         self.out.clear();
         written.map_err(|_| ClientGone)
+    }
+
+    fn raw(&self) -> Option<&TcpStream> {
+        match self.framing.body {
+            Length::Fixed(_) => self.write.tcp(),
+            _ => None,
+        }
+    }
+
+    fn passed(&mut self, bytes: u64) {
+        self.record.bytes += bytes;
     }
 
     async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {

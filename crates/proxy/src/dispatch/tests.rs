@@ -72,6 +72,7 @@ mod what_leaves {
             prefix: prefix.to_owned(),
             strip_prefix: true,
             judge: None,
+            retries: crate::balance::RetryBudget::new(),
         }
     }
 

@@ -45,6 +45,15 @@ pub(super) fn kind(name: &str) -> &'static str {
     }
 }
 
+/// Whether files of this kind are worth compressing, so that a build may have made compressed neighbours.
+pub(super) fn compresses(name: &str) -> bool {
+    let kind = kind(name);
+    kind.starts_with("text/")
+        || kind.ends_with("json")
+        || kind.ends_with("xml")
+        || matches!(kind, "application/wasm" | "font/ttf" | "font/otf")
+}
+
 /// How a cache may keep the file: for ever where the name carries a hash of the content, else only with a question each time.
 pub(super) fn cache_rule(name: &str) -> &'static str {
     match has_hash(name) {
@@ -80,6 +89,23 @@ mod tests {
         assert_eq!(kind("a/INDEX.HTML"), "text/html; charset=utf-8");
         assert_eq!(kind("a.b/c"), "application/octet-stream");
         assert_eq!(kind("x.woff2"), "font/woff2");
+    }
+
+    #[test]
+    fn text_compresses_and_pictures_do_not() {
+        for name in [
+            "a.html",
+            "a.js",
+            "a.json",
+            "a.svg",
+            "a.webmanifest",
+            "a.wasm",
+        ] {
+            assert!(compresses(name), "{name}");
+        }
+        for name in ["a.png", "a.woff2", "a.mp4", "a"] {
+            assert!(!compresses(name), "{name}");
+        }
     }
 
     #[test]

@@ -161,6 +161,29 @@ fn an_answer_that_breaks_off_is_cut_and_not_ended() {
 }
 
 #[test]
+fn a_large_answer_that_breaks_off_is_cut_too() {
+    let app = App::start(|_, stream| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2000000\r\n\r\n")
+            .unwrap();
+        let _ = stream.write_all(&[b'x'; 1_500_000]);
+        Then::Close
+    });
+    let mut proxy = Proxy::start();
+    proxy.route_to(&[(1, app.address)]);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut all = Vec::new();
+    let _ = client.stream.read_to_end(&mut all);
+    assert!(all.starts_with(b"HTTP/1.1 200 OK"));
+    assert!(all.len() < 1_600_000, "nothing is made up");
+    let ProxyReply::Stats(stats) = proxy.ask(&ProxyRequest::Stats) else {
+        panic!("no stats");
+    };
+    assert_eq!(stats.targets[0].in_flight, 0);
+}
+
+#[test]
 fn nonsense_from_an_app_is_a_bad_gateway() {
     let answers: [&[u8]; 8] = [
         b"nonsense\r\n\r\n",
