@@ -33,6 +33,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::with_room;
 pub use check::{ParseError, parse, parse_selector, selector_matchers};
 pub(crate) use dates::rfc3339;
 
@@ -201,8 +202,10 @@ impl Engine {
         time: i64,
         cancellation: &Cancellation,
     ) -> Result<Answer, QueryError> {
-        let expression = check::parse_for(query, self.dialect)?;
-        eval::instant(self, store, &expression, time, cancellation)
+        with_room(query, || {
+            let expression = check::parse_for(query, self.dialect)?;
+            eval::instant(self, store, &expression, time, cancellation)
+        })?
     }
 
     /// Evaluates an expression at `start`, `start + step`, … up to `end` (ms). The answer is a matrix.
@@ -231,8 +234,10 @@ impl Engine {
         times: (i64, i64, i64),
         cancellation: &Cancellation,
     ) -> Result<Answer, QueryError> {
-        let expression = check::parse_for(query, self.dialect)?;
-        eval::range(self, store, &expression, times, cancellation)
+        with_room(query, || {
+            let expression = check::parse_for(query, self.dialect)?;
+            eval::range(self, store, &expression, times, cancellation)
+        })?
     }
 }
 

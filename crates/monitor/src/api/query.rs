@@ -80,23 +80,25 @@ impl Api {
     }
 
     pub(super) fn format_query(&self, request: &Request<'_>) -> Result<Data, Failure> {
-        Ok(Data::from(serde_json::Value::from(
-            parsed(request)?.prettify(),
-        )))
+        Ok(Data::from(serde_json::Value::from(with_expression(
+            request,
+            Expr::prettify,
+        )?)))
     }
 
     pub(super) fn parse_query(&self, request: &Request<'_>) -> Result<Data, Failure> {
-        Ok(Data::from(ast::to_json(&parsed(request)?)))
+        Ok(Data::from(with_expression(request, ast::to_json)?))
     }
 
     pub(super) fn query_exemplars(&self, request: &Request<'_>) -> Result<Data, Failure> {
         let (start, end) = request.parameters.wide_range()?;
-        let mut selectors = Vec::new();
-        ast::each_selector(&parsed(request)?, &mut |selector| {
-            if let Ok(matchers) = promql::selector_matchers(selector) {
-                selectors.push(matchers);
-            }
-        });
+        let selectors = with_expression(request, |expression| {
+            let mut selectors = Vec::new();
+            ast::each_selector(expression, &mut |selector| {
+                selectors.extend(promql::selector_matchers(selector).ok());
+            });
+            selectors
+        })?;
         let mut by_series: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (labels, exemplar) in self.store.exemplars() {
             let matches = |matchers: &Vec<crate::storage::Matcher>| {
@@ -134,9 +136,17 @@ impl Api {
     }
 }
 
-fn parsed(request: &Request<'_>) -> Result<Expr, Failure> {
-    promql::parse(request.parameters.get("query").unwrap_or(""))
-        .map_err(|error| Failure::bad_parameter("query", error))
+/// Does something with the expression of a request, where there is stack enough for it.
+fn with_expression<T: Send>(
+    request: &Request<'_>,
+    work: impl FnOnce(&Expr) -> T + Send,
+) -> Result<T, Failure> {
+    let query = request.parameters.get("query").unwrap_or("");
+    promql::with_room(query, || {
+        promql::parse(query).map(|expression| work(&expression))
+    })
+    .and_then(|outcome| outcome)
+    .map_err(|error| Failure::bad_parameter("query", error))
 }
 
 fn answered(request: &Request<'_>, answer: Answer, started: Instant) -> Data {

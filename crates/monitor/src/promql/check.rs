@@ -10,7 +10,7 @@ use promql_parser::parser::{Expr, VectorSelector, value::ValueType};
 const MAX_LENGTH: usize = 128 << 10;
 /// Nodes that an expression may have, judged by its operators and brackets: the parser's tree is dropped and walked
 /// recursively, and a chain of a hundred thousand additions would overflow a thread's stack.
-const MAX_NODES: usize = 4000;
+const MAX_NODES: usize = 2000;
 /// Brackets and operators may be nested this deeply.
 const MAX_DEPTH: usize = 400;
 
@@ -35,11 +35,39 @@ impl ParseError {
 /// # Errors
 /// It is not valid PromQL, or too large.
 pub fn parse(query: &str) -> Result<Expr, ParseError> {
-    parse_for(query, Dialect::Prometheus3)
+    with_room(query, || parse_for(query, Dialect::Prometheus3))?
+}
+
+/// Nodes up to which a query is handled on the caller's stack.
+const SMALL: usize = 100;
+/// Stack that a node may need in all of the walks over the tree, unoptimised.
+const STACK_PER_NODE: usize = 32 << 10;
+
+/// Measures the query and does the work on it, on a thread with a larger stack if the query may be nested deeply: the
+/// tree is parsed, walked and dropped recursively.
+pub(crate) fn with_room<T: Send>(
+    query: &str,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, ParseError> {
+    let nodes = measure(query)?;
+    if nodes <= SMALL {
+        return Ok(work());
+    }
+    let thread = std::thread::Builder::new()
+        .name("query".to_owned())
+        .stack_size((2 << 20) + nodes * STACK_PER_NODE);
+    std::thread::scope(|scope| {
+        let handle = thread.spawn_scoped(scope, work);
+        let handle = handle.map_err(|error| {
+            ParseError::new(format!("cannot start a thread for the query: {error}"))
+        })?;
+        handle
+            .join()
+            .map_err(|_| ParseError::new("the query failed unexpectedly"))
+    })
 }
 
 pub(super) fn parse_for(query: &str, dialect: Dialect) -> Result<Expr, ParseError> {
-    measure(query)?;
     let renamed = (dialect == Dialect::Prometheus2).then(|| rename_holt_winters(query));
     let text = renamed.as_deref().unwrap_or(query);
     // The parser panics on durations that do not fit, such as `x[1e30]`; that must stay an error of this query.
@@ -53,8 +81,9 @@ pub(super) fn parse_for(query: &str, dialect: Dialect) -> Result<Expr, ParseErro
     Ok(expression)
 }
 
-/// Refuses texts that would make too large a tree, by counting without building it.
-fn measure(query: &str) -> Result<(), ParseError> {
+/// Refuses texts that would make too large a tree, by counting without building it. Returns the nodes, counted on the
+/// safe side.
+fn measure(query: &str) -> Result<usize, ParseError> {
     if query.len() > MAX_LENGTH {
         return Err(ParseError::new(format!(
             "the query has {} bytes, at most {MAX_LENGTH} are read",
@@ -113,7 +142,7 @@ fn measure(query: &str) -> Result<(), ParseError> {
             "the query has more than {MAX_NODES} operations"
         )));
     }
-    Ok(())
+    Ok(nodes)
 }
 
 fn is_word_operator(word: &str) -> bool {

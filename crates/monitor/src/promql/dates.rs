@@ -33,7 +33,7 @@ impl Date {
     /// From seconds since 1970. What is no number or beyond the range of 64 bits is the earliest time that there is:
     /// that is what Go's conversion makes of it, and so what Prometheus answers.
     pub(super) fn from_seconds(seconds: f64) -> Self {
-        let in_range = seconds >= -9.223_372_036_854_776e18 && seconds < 9.223_372_036_854_776e18;
+        let in_range = (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&seconds);
         let seconds = if in_range { seconds as i64 } else { i64::MIN };
         // Unsigned, and wrapping as Go does, so that the earliest time comes out as the same day.
         let absolute = seconds.wrapping_add(FIRST_TO_EPOCH) as u64;

@@ -461,6 +461,21 @@ fn huge_queries_are_refused_before_they_are_parsed() {
     ] {
         assert!(parse(&query).is_err());
     }
+    // What is accepted has to be evaluated, too, on the small stack of a test's thread.
+    let store = store(&[("x", "1")]);
+    for query in [
+        "x".to_owned() + &"+1".repeat(1900),
+        "(".repeat(390) + "x" + &")".repeat(390),
+        "-".repeat(390) + "x",
+        "abs(".repeat(390) + "x" + &")".repeat(390),
+        "x".to_owned() + &" or x".repeat(1900),
+    ] {
+        let answer = Engine::default().instant(&store, &query, 0);
+        assert!(answer.is_ok(), "{answer:?}");
+        let pretty = with_room(&query, || parse(&query).unwrap().prettify());
+        assert!(pretty.unwrap().contains('x'));
+        drop(parse(&query));
+    }
     let long = format!(r#"a{{b="{}"}}"#, "(+-".repeat(10_000));
     assert!(parse(&long).is_ok(), "texts in quotes are not counted");
 }
