@@ -148,6 +148,10 @@ fn key(context: &Context<'_>, make: &Make) -> Result<String, KeyError> {
         add(&bytes);
     }
     for tool in &make.tools {
+        if let Some(fingerprint) = fingerprint(context, tool) {
+            add(&fingerprint);
+            continue;
+        }
         let ended = context
             .shell(tool, true, "-e")
             .run(&context.build.lingering)
@@ -172,6 +176,43 @@ fn key(context: &Context<'_>, make: &Make) -> Result<String, KeyError> {
         let _ = write!(name, "{byte:02x}");
     }
     Ok(name)
+}
+
+/// What identifies the program of `NAME --version` without running it: which file it is and when that was changed. A version
+/// manager's stand-in is one file for all versions, so pyenv's choice is read, and for any other manager the command is run.
+fn fingerprint(context: &Context<'_>, tool: &str) -> Option<Vec<u8>> {
+    use std::os::unix::fs::MetadataExt;
+    let (name, option) = tool.split_once(' ')?;
+    if !matches!(option.trim(), "--version" | "-V") {
+        return None;
+    }
+    let path = context.environment.get("PATH")?;
+    let file = crate::search_path::find(name, path.as_ref())?
+        .canonicalize()
+        .ok()?;
+    let data = file.metadata().ok()?;
+    let mut known = format!(
+        "{}|{}|{}.{}",
+        file.display(),
+        data.len(),
+        data.mtime(),
+        data.mtime_nsec()
+    );
+    if file.components().any(|part| part.as_os_str() == "shims") {
+        let root = context.environment.get("PYENV_ROOT").map(PathBuf::from)?;
+        if !file.starts_with(root.join("shims")) {
+            return None;
+        }
+        let chosen = context
+            .environment
+            .get("PYENV_VERSION")
+            .cloned()
+            .unwrap_or_default();
+        let own = fs::read_to_string(context.folder.join(".python-version")).unwrap_or_default();
+        let usual = fs::read_to_string(root.join("version")).unwrap_or_default();
+        known += &format!("|{chosen}|{own}|{usual}");
+    }
+    Some(known.into_bytes())
 }
 
 /// The folder of all results of the same kind.
