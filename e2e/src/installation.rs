@@ -13,6 +13,11 @@ use crate::binary::launchway;
 use crate::http::{self, Answer};
 use crate::{processes, until};
 
+/// How the folders of installations are called.
+const PREFIX: &str = "launchway-home-";
+/// The file in such a folder that names the test process.
+const OWNER: &str = "owner";
+
 /// A running installation.
 pub struct Installation {
     folder: TempDir,
@@ -117,10 +122,13 @@ impl Installation {
 
     /// Starts one with more options for `up`.
     pub fn start_with(options: &[&str]) -> Self {
+        sweep();
         let folder = tempfile::Builder::new()
-            .prefix("launchway-home-")
+            .prefix(PREFIX)
             .tempdir()
             .expect("a temporary folder");
+        std::fs::write(folder.path().join(OWNER), std::process::id().to_string())
+            .expect("our own folder");
         // Apps run as users of their own where Launchway is root, and must reach their trees.
         std::fs::set_permissions(
             folder.path(),
@@ -346,6 +354,34 @@ impl Drop for Installation {
             }
         }
     }
+}
+
+/// Removes the folders of test processes that are gone: an installation that several tests share is never dropped, and
+/// a killed test drops nothing.
+fn sweep() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for entry in std::fs::read_dir(std::env::temp_dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                continue;
+            }
+            let owner = std::fs::read_to_string(entry.path().join(OWNER))
+                .ok()
+                .and_then(|owner| owner.parse().ok());
+            let home = entry.path().join("home");
+            let used = ["control", "proxy", "shim", "runner"]
+                .iter()
+                .any(|role| !processes::of_role(role, &home).is_empty());
+            if owner.is_some_and(|owner| !processes::lives(owner)) && !used {
+                // Another test process may be at the same work.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
 }
 
 /// The host name of an app.

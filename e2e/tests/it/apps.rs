@@ -81,3 +81,15 @@ pub(crate) fn assert_undisturbed(installation: &Installation, name: &str) {
         .collect();
     assert_eq!(serving, [1], "{releases:#}");
 }
+
+/// A number of seconds that no other process on this machine sleeps for: what a test leaves running is found by it.
+pub(crate) fn long_sleep(which: u32) -> String {
+    (which * 10_000_000 + std::process::id()).to_string()
+}
+
+/// Whether a command sleeps for that long.
+pub(crate) fn sleeps(seconds: &str) -> bool {
+    launchway_e2e::processes::all()
+        .iter()
+        .any(|process| process.arguments == ["sleep", seconds])
+}

@@ -114,10 +114,11 @@ fn a_build_command_that_fails_is_shown_with_its_exit_and_output() {
 #[test]
 fn a_build_command_that_hangs_meets_its_timeout_and_leaves_no_process() {
     let repository = deployed(shared(), "build-hangs");
+    let (one, two) = (apps::long_sleep(1), apps::long_sleep(2));
     repository.write(
         "launchway.toml",
         &format!(
-            "{}\n[[stage]]\nname = \"Waits\"\ntimeout = \"2s\"\nrun = \"sleep 3599 & sleep 3598\"\n",
+            "{}\n[[stage]]\nname = \"Waits\"\ntimeout = \"2s\"\nrun = \"sleep {one} & sleep {two}\"\n",
             apps::DESCRIPTION
         ),
     );
@@ -127,16 +128,7 @@ fn a_build_command_that_hangs_meets_its_timeout_and_leaves_no_process() {
     assert!(ran.stderr.contains("Waits"), "{}", ran.stderr);
     assert_undisturbed(shared(), "build-hangs");
     until("no process of the build is left", || {
-        !launchway_e2e::processes::all().iter().any(|process| {
-            process
-                .arguments
-                .first()
-                .is_some_and(|name| name == "sleep")
-                && process
-                    .arguments
-                    .iter()
-                    .any(|argument| argument == "3599" || argument == "3598")
-        })
+        !apps::sleeps(&one) && !apps::sleeps(&two)
     });
 }
 

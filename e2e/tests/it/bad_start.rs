@@ -2,7 +2,7 @@
 
 use launchway_e2e::{Repository, processes, until};
 
-use crate::apps::{assert_undisturbed, deployed, shared};
+use crate::apps::{self, assert_undisturbed, deployed, shared};
 
 /// Deploys a change of the app that must be refused with these words.
 fn refused(repository: &Repository, app: &str, names: &[&str]) {
@@ -124,21 +124,19 @@ fn an_app_that_ignores_sigterm_is_killed_after_its_grace_time() {
 #[test]
 fn an_app_that_forks_is_stopped_with_all_its_children() {
     let repository = deployed(shared(), "forks");
+    let seconds = apps::long_sleep(4);
     repository.replace(
         "app.py",
         "    print(\"starting\"",
-        "    import subprocess\n    subprocess.Popen(['sh', '-c', 'setsid sleep 3597 & exit 0']).wait()\n    print(\"starting\"",
+        &format!(
+            "    import subprocess\n    subprocess.Popen(['sh', '-c', 'setsid sleep {seconds} & exit 0']).wait()\n    print(\"starting\""
+        ),
     );
     repository.commit("it leaves a daemon behind");
     shared().deploy(&repository);
-    let sleeping = || {
-        processes::all()
-            .iter()
-            .any(|process| process.arguments == ["sleep", "3597"])
-    };
-    assert!(sleeping(), "the app's daemon runs");
+    assert!(apps::sleeps(&seconds), "the app's daemon runs");
     shared().run(&["stop", "--app", "forks"]).ok("stop");
-    until("the daemon is gone", || !sleeping());
+    until("the daemon is gone", || !apps::sleeps(&seconds));
     assert_eq!(shared().get("forks", "/").status, 503);
     shared().run(&["start", "--app", "forks"]).ok("start");
     assert_eq!(shared().get("forks", "/").status, 200);

@@ -128,10 +128,11 @@ fn a_second_up_for_the_same_home_is_refused() {
 fn a_build_that_runs_when_it_stops_is_cancelled_with_the_reason() {
     let installation = Installation::start();
     let repository = apps::deployed(&installation, "shop");
+    let seconds = apps::long_sleep(3);
     repository.write(
         "launchway.toml",
         &format!(
-            "{}\n[[stage]]\nname = \"Long\"\nrun = \"sleep 3596\"\n",
+            "{}\n[[stage]]\nname = \"Long\"\nrun = \"sleep {seconds}\"\n",
             apps::DESCRIPTION
         ),
     );
@@ -144,12 +145,7 @@ fn a_build_that_runs_when_it_stops_is_cancelled_with_the_reason() {
     });
     assert_eq!(installation.stop(), 0);
     assert_eq!(processes::of_role("runner", &installation.home()), []);
-    assert!(
-        !processes::all()
-            .iter()
-            .any(|process| process.arguments == ["sleep", "3596"]),
-        "its commands are gone"
-    );
+    assert!(!apps::sleeps(&seconds), "its commands are gone");
     installation.start_again();
     until("the build's end is known", || {
         let build = installation

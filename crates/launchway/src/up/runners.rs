@@ -23,8 +23,11 @@ struct Runner {
 /// it left.
 pub(super) async fn cancel(home: &Home, limit: Duration) {
     for runner in running(home) {
-        // A build that ended meanwhile has no use for the file, and a runner without it is killed below.
-        let _ = std::fs::write(runner.folder.join(CANCEL_FILE), REASON);
+        // The runner looks as soon as the file is there, so it appears with its text. A build that ended meanwhile has
+        // no use for it, and a runner without it is killed below.
+        let draft = runner.folder.join("cancel.draft");
+        let _ = std::fs::write(&draft, REASON)
+            .and_then(|()| std::fs::rename(&draft, runner.folder.join(CANCEL_FILE)));
     }
     let deadline = tokio::time::Instant::now() + limit;
     while !running(home).is_empty() {
