@@ -104,6 +104,52 @@ fn link_one(at: &Path, target: &Path, folder: bool, not_taken: &mut dyn FnMut())
     std::os::unix::fs::symlink(target, at)
 }
 
+/// The persistent paths of a tree as its commit has them, kept aside while a build works on them: what its tests write must not
+/// become the first content of the live ones.
+#[derive(Debug)]
+pub(crate) struct Seeds {
+    folder: PathBuf,
+    /// Each path, and whether the commit has it.
+    paths: Vec<(String, bool)>,
+}
+
+impl Seeds {
+    /// Copies the persistent paths of a tree to a folder.
+    pub(crate) fn keep(tree: &Path, folder: &Path, paths: &[String]) -> io::Result<Self> {
+        let mut kept = Vec::new();
+        for (number, path) in paths.iter().filter(|path| is_inside(path)).enumerate() {
+            let from = tree.join(path.trim_end_matches('/'));
+            let there = fs::symlink_metadata(&from).is_ok();
+            if there {
+                fs::create_dir_all(folder)?;
+                copy(&from, &folder.join(number.to_string()))?;
+            }
+            kept.push((path.clone(), there));
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            paths: kept,
+        })
+    }
+
+    /// Puts the tree's persistent paths back to what the commit has.
+    pub(crate) fn put_back(self, tree: &Path) -> io::Result<()> {
+        for (number, (path, there)) in self.paths.iter().enumerate() {
+            let at = tree.join(path.trim_end_matches('/'));
+            if let Ok(found) = fs::symlink_metadata(&at) {
+                remove(&at, &found)?;
+            }
+            if *there {
+                if let Some(parent) = at.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                copy(&self.folder.join(number.to_string()), &at)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn remove(at: &Path, found: &fs::Metadata) -> io::Result<()> {
     if found.is_dir() {
         fs::remove_dir_all(at)

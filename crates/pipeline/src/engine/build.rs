@@ -26,6 +26,7 @@ use super::stages;
 use super::stand_ins;
 use super::stop::{Deadline, Stop, StopReason};
 use crate::describe::{self, Described};
+use crate::persist::Seeds;
 use crate::spool::log_path;
 
 /// What all stages of a build share.
@@ -243,12 +244,24 @@ fn prepare_and_run(
     let mut notes = notes;
     notes.extend(without);
     build.introduce(&described, &notes, checked_out);
+    let seeds = Seeds::keep(
+        &job.tree,
+        &build.temporary.join("persist"),
+        &described.spec.persist,
+    )
+    .map_err(|error| internal("keep the persistent files aside", &error))?;
     let mut result = stages::run_plan(&build, &described.plan);
     if result <= BuildResult::Failure && described.plan.reports.is_empty() {
         result = results::find_unnamed_reports(&build, result);
     }
     processes::end_all();
     checkout::take_repository_back(job);
+    if let Err(error) = seeds.put_back(&job.tree) {
+        let problem =
+            Problem::failed("the persistent files of the commit cannot be put back").cause(error);
+        build.remember(BuildResult::Failure, problem);
+        result = stages::worse(result, BuildResult::Failure);
+    }
     drop(watch);
     remember_result(job, result);
     let mut problem = build.problem(result);

@@ -18,7 +18,7 @@ use super::log::StageLog;
 use super::script;
 use super::steps::{self, Interrupt};
 use super::stop::{Deadline, Stop, StopReason};
-use crate::plan::{Body, Options, Plan, Post, PostWhen, Stage, Text, Variable};
+use crate::plan::{Agent, Body, Options, Plan, Post, PostWhen, Stage, Text, Variable};
 
 /// What follows a cancelled or timed-out stage may take this long.
 const POST_LIMIT_MS: u64 = 30_000;
@@ -249,6 +249,11 @@ impl Context<'_> {
             return settle(self, interrupt);
         }
         self.apply(&stage.options, &stage.name);
+        if let Some(Agent::Label(label)) = &stage.agent {
+            self.log.say(&format!(
+                "Asked for a machine with `{label}`; it runs on this one"
+            ));
+        }
         if let Some(condition) = &stage.when {
             match condition::holds(self, condition) {
                 Ok(true) => {}

@@ -347,6 +347,8 @@ fn the_outside_description_wins_and_persistent_files_are_noted() {
             .any(|line| line.starts_with("app.db is kept across releases"))
     );
     assert!(!site.path("persist").exists());
+    // What the build wrote is gone: it must not become the first content of the live file.
+    assert_eq!(fs::read_to_string(built.tree("app.db")).unwrap(), "seed");
 }
 
 #[test]

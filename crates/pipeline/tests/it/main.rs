@@ -6,6 +6,7 @@ mod bench;
 mod builds;
 mod cache;
 mod commands;
+mod examples;
 mod jenkins;
 mod mutations;
 mod site;
