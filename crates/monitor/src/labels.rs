@@ -4,6 +4,7 @@
 //! a million small allocations, not ten million. Pairs are sorted by name, names are unique and values are not empty
 //! (an empty value means that the label is absent, as in Prometheus). This module knows nothing of matchers or storage.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -71,12 +72,13 @@ impl Labels {
     /// The value of a label, or `None` where it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (candidate, value) in self.iter() {
-            if candidate == name {
-                return Some(value);
-            }
-            if candidate > name {
-                return None;
+        let mut pairs = self.iter();
+        while !pairs.rest.is_empty() {
+            let (candidate, value) = (pairs.next_bytes(), pairs.next_bytes());
+            match candidate.cmp(name.as_bytes()) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(text_of(value)),
+                Ordering::Greater => return None,
             }
         }
         None
@@ -154,13 +156,27 @@ impl Labels {
 
 impl Ord for Labels {
     /// Pairs are compared in order, names before values, as Prometheus sorts its answers.
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.iter().cmp(other.iter())
+    fn cmp(&self, other: &Self) -> Ordering {
+        // On bytes: their order is that of the texts, and sorting ten thousand series compares a million of them.
+        let (mut left, mut right) = (self.iter(), other.iter());
+        loop {
+            match (left.rest.is_empty(), right.rest.is_empty()) {
+                (false, false) => {}
+                (left, right) => return right.cmp(&left),
+            }
+            let order = left
+                .next_bytes()
+                .cmp(right.next_bytes())
+                .then_with(|| left.next_bytes().cmp(right.next_bytes()));
+            if order.is_ne() {
+                return order;
+            }
+        }
     }
 }
 
 impl PartialOrd for Labels {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -314,7 +330,8 @@ pub struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    fn take(&mut self) -> &'a str {
+    /// The bytes of the next text; there must be one.
+    fn next_bytes(&mut self) -> &'a [u8] {
         let mut length = 0usize;
         let mut shift = 0;
         let mut used = 0;
@@ -329,9 +346,13 @@ impl<'a> Pairs<'a> {
         }
         let (text, rest) = self.rest[used..].split_at(length);
         self.rest = rest;
-        // Checking again costs little beside the rest of a query and keeps this crate's label code free of `unsafe`.
-        std::str::from_utf8(text).expect("labels are only ever packed from strings")
+        text
     }
+}
+
+/// Checking again costs little beside the rest of a query and keeps this crate's label code free of `unsafe`.
+fn text_of(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("labels are only ever packed from strings")
 }
 
 impl<'a> Iterator for Pairs<'a> {
@@ -341,8 +362,8 @@ impl<'a> Iterator for Pairs<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let name = self.take();
-        Some((name, self.take()))
+        let name = self.next_bytes();
+        Some((text_of(name), text_of(self.next_bytes())))
     }
 }
 

@@ -41,6 +41,19 @@ fn the_stale_marker_is_not_an_ordinary_nan() {
 
 proptest! {
     #[test]
+    fn the_order_is_that_of_the_pairs(
+        a in prop::collection::btree_map("[a-c]{1,2}", "[xyzé]{1,2}", 0..4),
+        b in prop::collection::btree_map("[a-c]{1,2}", "[xyzé]{1,2}", 0..4),
+    ) {
+        let (left, right) = (Labels::from_pairs(&a), Labels::from_pairs(&b));
+        prop_assert_eq!(left.cmp(&right), a.iter().cmp(b.iter()));
+        prop_assert_eq!(left == right, a == b);
+        for name in ["a", "b", "ab", "c"] {
+            prop_assert_eq!(left.get(name), a.get(name).map(String::as_str));
+        }
+    }
+
+    #[test]
     fn a_label_set_behaves_like_a_sorted_map(
         map in prop::collection::btree_map("[a-zé]{1,3}", "[a-c\u{1F600}]{0,300}", 0..6),
         name in "[a-c]{1,2}", value in "[x-z]{0,2}",
