@@ -86,3 +86,47 @@ fn a_push_without_the_token_is_refused() {
         serde_json::json!([])
     );
 }
+
+/// A control on another machine cannot read a folder here. This one is on the same machine, but called by an address
+/// that does not say so.
+#[test]
+fn a_deploy_to_another_machine_pushes_the_commit_there() {
+    let installation = Installation::start();
+    let repository = apps::repository("far");
+    let url = format!("http://0.0.0.0:{}", installation.api().port());
+    let configuration = tempfile::tempdir().unwrap();
+    let command = |arguments: &[&str], token: &str| {
+        let output = std::process::Command::new(launchway_e2e::launchway())
+            .args(arguments)
+            .current_dir(repository.path())
+            .env("XDG_CONFIG_HOME", configuration.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("LAUNCHWAY_TOKEN", token)
+            .env_remove("LAUNCHWAY_URL")
+            .env_remove("LAUNCHWAY_HOME")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = command(&["login", &url], "wrong");
+    assert_eq!(
+        code,
+        Some(5),
+        "a token is checked before it is kept: {said}"
+    );
+    let (code, said) = command(&["login", &url], &installation.token());
+    assert_eq!(code, Some(0), "{said}");
+
+    let (code, said) = command(&["deploy"], "");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains(&installation.token()), "{said}");
+    assert_eq!(installation.get("far", "/").text(), "version 1");
+
+    repository.write("launchway.toml", "[process.wbe]\nrn = \"x\"\n");
+    repository.commit("a typo");
+    let (code, said) = command(&["deploy"], "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("launchway.toml"), "{said}");
+    assert_eq!(installation.get("far", "/").text(), "version 1");
+}
