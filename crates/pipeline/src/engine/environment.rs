@@ -112,11 +112,18 @@ pub(crate) fn of_build(job: &RunnerJob, spec: Option<&AppSpec>, temporary: &Path
         (MARK, job.folder.display().to_string()),
         ("GIT_COMMIT", job.commit.clone()),
         ("GIT_BRANCH", branch.clone()),
+        ("GIT_LOCAL_BRANCH", branch.clone()),
         ("BRANCH_NAME", branch),
         ("BUILD_NUMBER", number.clone()),
         ("BUILD_ID", number.clone()),
         ("BUILD_TAG", format!("launchway-{}-{number}", job.app)),
+        ("BUILD_DISPLAY_NAME", format!("#{number}")),
         ("JOB_NAME", job.app.to_string()),
+        ("JOB_BASE_NAME", job.app.to_string()),
+        ("NODE_NAME", "built-in".to_owned()),
+        ("EXECUTOR_NUMBER", "0".to_owned()),
+        ("WORKSPACE_TMP", temporary.display().to_string()),
+        ("GIT_URL", job.repository.display().to_string()),
         ("WORKSPACE", job.tree.display().to_string()),
     ];
     environment.extend(own.map(|(name, value)| (name.to_owned(), value)));

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use launchway_model::runner::{LogLine, LogSource};
 
@@ -14,6 +15,8 @@ use super::mask::{KeyBlock, Mask};
 
 /// A line that is longer than this is split, so that memory is bounded.
 const MAX_LINE: usize = 64 << 10;
+/// The largest log of one stage, in bytes; a command that writes without end must not fill the disk.
+const MAX_LOG: u64 = 4 << 30;
 /// How much of the end is kept for problems.
 const TAIL: usize = 16 << 10;
 
@@ -22,6 +25,8 @@ const TAIL: usize = 16 << 10;
 pub(crate) struct StageLog {
     file: Arc<File>,
     mask: Arc<Mask>,
+    /// How many bytes were written.
+    written: Arc<AtomicU64>,
 }
 
 impl StageLog {
@@ -29,6 +34,7 @@ impl StageLog {
     pub(crate) fn open(path: &Path, mask: Arc<Mask>) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
+            written: Arc::new(AtomicU64::new(file.metadata()?.len())),
             file: Arc::new(file),
             mask,
         })
@@ -169,6 +175,18 @@ impl LineWriter {
             self.tail.drain(..old.min(self.tail.len()));
         }
         self.tail.extend_from_slice(&out[from..]);
+        let before = self
+            .log
+            .written
+            .fetch_add(out.len() as u64, Ordering::Relaxed);
+        if before >= MAX_LOG {
+            return;
+        }
+        if before + out.len() as u64 >= MAX_LOG {
+            out.extend_from_slice(
+                format!("{now} l The log is cut here: it has more than 4 GiB\n").as_bytes(),
+            );
+        }
         // The file is opened for appending: lines of several writers never mix.
         if let Err(error) = (&*self.log.file).write_all(out) {
             tracing::warn!(%error, "a stage's log cannot be written");
