@@ -82,10 +82,16 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
         draft.fill(app_json::read(&text)?);
     }
     let mut pipeline = None;
-    if draft.stages.is_none()
-        && let Some(text) = file(tree, jenkinsfile::FILE)?
-    {
-        let mut read = jenkinsfile::read(jenkinsfile::FILE, &text)?;
+    if draft.jenkinsfile == Some(false) {
+        // Somebody said that it is not for us, however it looks.
+    } else if draft.stages.is_some() {
+        if tree.join(jenkinsfile::FILE).is_file() {
+            draft
+                .notes
+                .push("The Jenkinsfile is not run, since launchway.toml has stages.".to_owned());
+        }
+    } else if let Some(text) = file(tree, jenkinsfile::FILE)? {
+        let mut read = jenkinsfile::read(jenkinsfile::FILE, &text).map_err(can_be_left_alone)?;
         draft.stages = Some(std::mem::take(&mut read.plan.stages));
         draft.more_stages.clear();
         draft.sources.push(jenkinsfile::FILE.to_owned());
@@ -101,6 +107,16 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
     }
     draft.note_commandless();
     Ok(finish(draft, pipeline))
+}
+
+/// A Jenkinsfile that cannot be run as it stands need not keep an app from being deployed.
+fn can_be_left_alone(error: DescribeError) -> DescribeError {
+    match error {
+        DescribeError::File(error) => DescribeError::File(Box::new(error.or_else(
+            "To build without the Jenkinsfile, set `jenkinsfile = false` in launchway.toml or in a description outside the repository.",
+        ))),
+        other => other,
+    }
 }
 
 /// Checks the text of one file by itself: `Procfile`, `app.json` and `Jenkinsfile` by their names, any other as a
@@ -120,6 +136,19 @@ pub fn name_and_branch(
     text: &str,
 ) -> Result<(Option<AppName>, Option<String>), DescribeError> {
     launchway_toml::read(file, text).map(|draft| (draft.name, draft.branch))
+}
+
+/// The text of a launchway.toml whose stages do what those of a Jenkinsfile do; what cannot be said there stands in it as
+/// comments. `file` is the Jenkinsfile's name in errors.
+pub fn convert(file: &str, text: &str) -> Result<String, DescribeError> {
+    let mut read = jenkinsfile::read(file, text)?;
+    let draft = Draft {
+        sources: vec![file.to_owned()],
+        stages: Some(std::mem::take(&mut read.plan.stages)),
+        notes: std::mem::take(&mut read.notes),
+        ..Draft::default()
+    };
+    Ok(finish(draft, Some(read)).toml)
 }
 
 fn finish(mut draft: Draft, pipeline: Option<Jenkinsfile>) -> Described {

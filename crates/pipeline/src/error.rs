@@ -127,6 +127,16 @@ impl FileError {
         self
     }
 
+    /// Adds another sentence to the hint.
+    #[must_use]
+    pub fn or_else(mut self, sentence: &str) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{hint} {sentence}"),
+            None => sentence.to_owned(),
+        });
+        self
+    }
+
     /// Where it is.
     pub fn place(&self) -> &Place {
         &self.place

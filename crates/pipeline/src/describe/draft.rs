@@ -31,6 +31,8 @@ pub(crate) struct Draft {
     pub(crate) timeout_ms: Option<u64>,
     /// Whether detected stages come before those that are written; `None` is yes.
     pub(crate) install: Option<bool>,
+    /// Whether a Jenkinsfile's stages are run; `None` is yes.
+    pub(crate) jenkinsfile: Option<bool>,
     /// Names of systemd units that mean the app itself.
     pub(crate) units: Option<Vec<String>>,
     /// Commands by another name than the machine has.
@@ -86,6 +88,7 @@ impl Draft {
         fill(&mut self.domains, lower.domains);
         fill(&mut self.agent, lower.agent);
         fill(&mut self.install, lower.install);
+        fill(&mut self.jenkinsfile, lower.jenkinsfile);
         fill(&mut self.units, lower.units);
         for (name, command) in lower.aliases {
             self.aliases.entry(name).or_insert(command);

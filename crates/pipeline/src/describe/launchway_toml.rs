@@ -16,7 +16,7 @@ use crate::persist;
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "name",
     "branch",
     "process",
@@ -35,6 +35,7 @@ const KEYS: [&str; 18] = [
     "install",
     "units",
     "aliases",
+    "jenkinsfile",
 ];
 const PROCESS_KEYS: [&str; 9] = [
     "run",
@@ -96,6 +97,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
         draft.stages = Some(stages::read(&table)?);
     }
     (draft.units, draft.aliases) = stand_ins(&table)?;
+    draft.jenkinsfile = table.flag("jenkinsfile")?;
     draft.install = table.flag("install")?;
     draft.skip_stages = table
         .texts("skip_stages")?

@@ -228,3 +228,24 @@ fn a_jenkinsfile_is_written_as_a_launchway_toml() {
     assert_eq!(again.plan.stages.len(), 2);
     assert!(again.jenkinsfile.is_none());
 }
+
+#[test]
+fn a_jenkinsfile_that_cannot_be_run_can_be_left_alone() {
+    let folder = tree(&[
+        ("Procfile", "web: x\n"),
+        ("Jenkinsfile", "node { sh 'make' }\n"),
+    ]);
+    let problem = read(folder.path(), None).unwrap_err().to_problem();
+    assert!(problem.hint.unwrap().ends_with("outside the repository."));
+    assert_eq!(problem.place.unwrap().file, "Jenkinsfile");
+    let described = read(folder.path(), Some("jenkinsfile = false")).unwrap();
+    assert!(described.plan.stages.is_empty() && described.jenkinsfile.is_none());
+    let stages = "[[stage]]\nname = \"A\"\nrun = \"a\"\n";
+    let described = read(folder.path(), Some(stages)).unwrap();
+    assert!(
+        described
+            .words
+            .iter()
+            .any(|word| word.starts_with("The Jenkinsfile is not run"))
+    );
+}
