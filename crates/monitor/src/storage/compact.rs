@@ -4,7 +4,7 @@
 
 use super::block::{Block, BlockCursor, OpenError};
 use super::block_build::BlockBuilder;
-use super::head::{BlockSet, MemSeries, Shared, lock};
+use super::head::{BlockSet, Excerpt, MemSeries, Shared, lock};
 use super::index::RowPage;
 use super::{Damage, Store, StoreError, SyncPolicy, log};
 use crate::labels::Labels;
@@ -235,11 +235,13 @@ fn flush(shared: &Arc<Shared>, folder: &Path, start: i64, end: i64) -> Result<bo
     let mut builder = BlockBuilder::create(&temporary, start, end)?;
     builder.begin_part(start, end)?;
     let (mut times, mut values) = (Vec::new(), Vec::new());
+    let mut excerpt = Excerpt::default();
     let mut labels: Vec<Labels> = Vec::new();
     for series in &series {
         times.clear();
         values.clear();
-        lock(&series.state).read(i64::MIN, end - 1, &mut times, &mut values);
+        lock(&series.state).excerpt(i64::MIN, end - 1, &mut excerpt);
+        excerpt.read(i64::MIN, end - 1, &mut times, &mut values);
         if !times.is_empty() {
             builder.add_run(labels.len() as u32, &times, &values)?;
             labels.push(series.labels.clone());

@@ -201,21 +201,30 @@ pub(super) struct Border {
 
 impl SeriesState {
     /// Adds the samples with `low <= time <= high`, in order of time.
-    pub(super) fn read(&self, low: i64, high: i64, times: &mut Vec<i64>, values: &mut Vec<f64>) {
-        let from = times.len();
-        for chunk in &self.sealed {
-            if chunk.last_time >= low && chunk.first_time <= high {
-                chunk.read(low, high, times, values);
-            }
-        }
-        if self.open.count() > 0 && self.open.last_time() >= low && self.open.first_time() <= high {
-            self.open.snapshot().read(low, high, times, values);
+    fn read(&self, low: i64, high: i64, times: &mut Vec<i64>, values: &mut Vec<f64>) {
+        let mut excerpt = Excerpt::default();
+        self.excerpt(low, high, &mut excerpt);
+        excerpt.read(low, high, times, values);
+    }
+
+    /// Takes what [`Excerpt::read`] needs, so that decoding happens without the series' lock: an append then waits for
+    /// a copy of some hundred bytes at most, even where the reader has a low priority.
+    pub(super) fn excerpt(&self, low: i64, high: i64, excerpt: &mut Excerpt) {
+        let overlaps = |chunk: &&XorChunk| chunk.last_time >= low && chunk.first_time <= high;
+        excerpt.chunks.clear();
+        excerpt
+            .chunks
+            .extend(self.sealed.iter().filter(overlaps).cloned());
+        let open = &self.open;
+        if open.count() > 0 && open.last_time() >= low && open.first_time() <= high {
+            excerpt.chunks.push(open.snapshot());
         }
         let first = self.late.partition_point(|sample| sample.0 < low);
         let last = self.late.partition_point(|sample| sample.0 <= high);
-        if first < last {
-            merge_late(&self.late[first..last], from, times, values);
-        }
+        excerpt.late.clear();
+        excerpt
+            .late
+            .extend_from_slice(&self.late[first..last.max(first)]);
     }
 
     /// Forgets every sample before `border`. Returns whether nothing is left.
@@ -250,6 +259,26 @@ impl SeriesState {
             bytes,
             oldest.into_iter().flatten().min(),
         )
+    }
+}
+
+/// The chunks and late samples of a stretch of time, taken from a series.
+#[derive(Default)]
+pub(super) struct Excerpt {
+    chunks: Vec<XorChunk>,
+    late: Vec<(i64, f64)>,
+}
+
+impl Excerpt {
+    /// Adds the samples with `low <= time <= high`, in order of time.
+    pub(super) fn read(&self, low: i64, high: i64, times: &mut Vec<i64>, values: &mut Vec<f64>) {
+        let from = times.len();
+        for chunk in &self.chunks {
+            chunk.read(low, high, times, values);
+        }
+        if !self.late.is_empty() {
+            merge_late(&self.late, from, times, values);
+        }
     }
 }
 

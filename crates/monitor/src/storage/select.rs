@@ -1,7 +1,7 @@
 //! Reading: series by matchers, each with its samples from blocks and head joined.
 
 use super::block::{Block, BlockCursor};
-use super::head::{MemSeries, ReaderGuard, Readers, Shared, lock};
+use super::head::{Excerpt, MemSeries, ReaderGuard, Readers, Shared, lock};
 use super::index::RowPage;
 use super::{Damage, Matcher, Store};
 use crate::labels::Labels;
@@ -32,6 +32,7 @@ pub struct Selection {
     border: i64,
     times: Vec<i64>,
     values: Vec<f64>,
+    excerpt: Excerpt,
     damaged: usize,
 }
 
@@ -110,6 +111,7 @@ impl Selection {
             border,
             times: Vec::new(),
             values: Vec::new(),
+            excerpt: Excerpt::default(),
             damaged,
         }
     }
@@ -158,7 +160,9 @@ impl Selection {
             }
             if let Some(series) = &row.head {
                 let low = self.low.max(self.border);
-                lock(&series.state).read(low, self.high, &mut self.times, &mut self.values);
+                lock(&series.state).excerpt(low, self.high, &mut self.excerpt);
+                self.excerpt
+                    .read(low, self.high, &mut self.times, &mut self.values);
             }
             if !self.times.is_empty() {
                 break;

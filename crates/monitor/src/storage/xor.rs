@@ -45,22 +45,24 @@ impl XorEncoder {
         self.bytes.capacity()
     }
 
+    /// Appends the low bits of a value (64 at most); the others have to be zero. Whole words go to the bytes.
+    #[inline]
     fn put(&mut self, value: u64, bits: u32) {
-        if bits > 32 {
-            self.put(value >> 32, bits - 32);
-            self.put(value & 0xffff_ffff, 32);
+        let free = 64 - self.pending_bits;
+        if bits < free {
+            self.pending = (self.pending << bits) | value;
+            self.pending_bits += bits;
             return;
         }
-        self.pending = (self.pending << bits) | (value & ((1u64 << bits) - 1));
-        self.pending_bits += bits;
-        while self.pending_bits >= 8 {
-            self.pending_bits -= 8;
-            if self.bytes.len() == self.bytes.capacity() {
-                // Growing by a quarter instead of doubling keeps a million open chunks small.
-                self.bytes.reserve_exact((self.bytes.len() / 4).max(32));
-            }
-            self.bytes.push((self.pending >> self.pending_bits) as u8);
+        let rest = bits - free;
+        let word = self.pending.checked_shl(free).unwrap_or(0) | (value >> rest);
+        if self.bytes.capacity() - self.bytes.len() < 8 {
+            // Growing by a quarter instead of doubling keeps a million open chunks small.
+            self.bytes.reserve_exact((self.bytes.len() / 4).max(32));
         }
+        self.bytes.extend_from_slice(&word.to_be_bytes());
+        self.pending = value & ((1u64 << rest) - 1);
+        self.pending_bits = rest;
     }
 
     /// Adds a sample, which must be later than the last one.
@@ -118,10 +120,11 @@ impl XorEncoder {
 
     /// A copy for a reader, cut to what it holds now.
     pub(super) fn snapshot(&self) -> XorChunk {
-        let mut bytes = Vec::with_capacity(self.bytes.len() + 1);
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 8);
         bytes.extend_from_slice(&self.bytes);
         if self.pending_bits > 0 {
-            bytes.push((self.pending << (8 - self.pending_bits)) as u8);
+            let word = self.pending << (64 - self.pending_bits);
+            bytes.extend_from_slice(&word.to_be_bytes()[..self.pending_bits.div_ceil(8) as usize]);
         }
         XorChunk {
             bytes: bytes.into(),
