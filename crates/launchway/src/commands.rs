@@ -13,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod open;
+pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod ps;

@@ -134,7 +134,7 @@ fn is_broken(error: &anyhow::Error) -> bool {
 }
 
 /// What is on the screen.
-struct View {
+pub(crate) struct View {
     output: Output,
     all_logs: bool,
     bar: Option<ProgressBar>,
@@ -145,7 +145,8 @@ struct View {
 }
 
 impl View {
-    fn new(output: Output, all_logs: bool) -> Self {
+    /// Nothing yet. With `all_logs` every line is shown, not only those of a stage that failed.
+    pub(crate) fn new(output: Output, all_logs: bool) -> Self {
         Self {
             output,
             all_logs,
@@ -157,7 +158,8 @@ impl View {
         }
     }
 
-    fn show(&mut self, event: &Progress) -> anyhow::Result<()> {
+    /// Shows one event; they come in order.
+    pub(crate) fn show(&mut self, event: &Progress) -> anyhow::Result<()> {
         if self.output.is_json() {
             return self.output.record(event);
         }

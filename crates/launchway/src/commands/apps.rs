@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::{OfApp, app_path, await_change};
 use crate::cli::Context;
-use crate::output::Table;
+use crate::output::{Table, Tone};
 use crate::{repository, words};
 
 /// List, show, make, describe and delete apps.
@@ -117,7 +117,8 @@ fn info(context: &Context, of: &OfApp) -> anyhow::Result<()> {
     let app: App = context.client()?.get(&of.path("")?)?;
     context.output.result(&app, |output| {
         let now = jiff::Timestamp::now();
-        let mut table = Table::new(&["app", app.name.as_str()]);
+        output.line(output.tone(Tone::Strong, &app.name))?;
+        let mut table = Table::facts();
         table.row(["branch".to_owned(), app.branch.clone()]);
         match &app.release {
             Some(release) => {

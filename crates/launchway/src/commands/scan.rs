@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use launchway_model::Problem;
-use launchway_scanner::ScanError;
 use launchway_scanner::command::{self, Options, Output as Written};
 use launchway_scanner::ecosystem::Ecosystem;
 use launchway_scanner::output::Format;
 use launchway_scanner::policy::Threshold;
 use launchway_scanner::severity::Level;
 use launchway_scanner::update::{UpdateOptions, update};
+use launchway_scanner::{ExitCode as Verdict, ScanError};
 
 use crate::cli::Context;
 use crate::output::Tone;
@@ -169,6 +169,9 @@ pub(crate) fn run(context: &Context, args: Scan) -> anyhow::Result<ExitCode> {
     options.style.color = context.output.is_colored();
     let outcome = command::run(&options).map_err(|error| no_verdict(&error))?;
     context.output.line(outcome.stdout.trim_end_matches('\n'))?;
+    if outcome.exit == Verdict::NoData && !context.output.is_json() {
+        context.output.note("`launchway scan --update` fetches advisories; `--db PATH` names some that are here already.");
+    }
     Ok(ExitCode::from(outcome.exit.code()))
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use launchway_model::api;
 
 use crate::cli::Context;
-use crate::output::Table;
+use crate::output::{Table, Tone};
 
 /// Show what runs: version, addresses, apps, builds.
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,8 @@ pub(crate) struct Status {}
 pub(crate) fn run(context: &Context, _: Status) -> anyhow::Result<ExitCode> {
     let status: api::Status = context.client()?.get("/status")?;
     context.output.result(&status, |output| {
-        let mut table = Table::new(&["launchway", &status.version]);
+        output.line(output.tone(Tone::Strong, format!("Launchway {}", status.version)))?;
+        let mut table = Table::facts();
         table.row(["pages and API".to_owned(), status.url.clone()]);
         table.row([
             "proxy".to_owned(),

@@ -21,6 +21,11 @@ impl Table {
         }
     }
 
+    /// Facts with their names: two columns without headings.
+    pub(crate) fn facts() -> Self {
+        Self::new(&["", ""])
+    }
+
     /// Adds a row; it has as many cells as there are headings.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
@@ -45,8 +50,11 @@ impl Table {
             .iter()
             .map(|heading| heading.to_uppercase())
             .collect();
-        let mut text = paint(color, Tone::Faint, line(&headings, &widths));
-        text.push('\n');
+        let mut text = String::new();
+        if headings.iter().any(|heading| !heading.is_empty()) {
+            text = paint(color, Tone::Faint, line(&headings, &widths));
+            text.push('\n');
+        }
         for row in &self.rows {
             text.push_str(&line(row, &widths));
             text.push('\n');

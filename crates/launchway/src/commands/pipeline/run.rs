@@ -1,0 +1,351 @@
+//! `launchway pipeline run`: one build by a runner of its own, over a snapshot of the working tree.
+//!
+//! The snapshot is a commit in a temporary bare repository; nothing of the user's own repository is written.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use launchway_model::api::Progress;
+use launchway_model::build::{BuildResult, StageId, StageInfo};
+use launchway_model::runner::{JOB_FILE, RunnerEventKind, RunnerJob};
+use launchway_model::{AppName, BuildId, PROTOCOL, Problem, ProblemKind};
+use launchway_pipeline::spool::{EventReader, LogReader};
+
+use crate::cli::Context;
+use crate::progress::View;
+
+/// How often the spool is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Run the stages on this machine, over the files as they are, committed or not.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The Jenkinsfile or launchway.toml; the folder's own where none is named
+    file: Option<PathBuf>,
+    /// Set a variable for the stages' commands; a parameter of the Jenkinsfile too
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Show the last lines of stages that fail alone, not every line
+    #[arg(short, long)]
+    quiet: bool,
+    /// Keep the build's folder (tree, logs, reports, artifacts) and print where it is
+    #[arg(short, long)]
+    keep: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
+    let file = super::chosen(args.file)?;
+    let name = super::name_of(&file);
+    let text = super::read(&file)?;
+    launchway_pipeline::describe::check(&name, &text).map_err(|error| error.to_problem())?;
+    let folder = std::env::current_dir()?;
+    let place = Place::make()?;
+    let commit = snapshot(&folder, &place.folder.join("repository.git"), &name, &text)?;
+    let job = job(&folder, &place.folder, commit, &args.env)?;
+    let build = job.folder.clone();
+    std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
+    let runner = Runner::start(&build)?;
+    let mut follow = Follow::new(context, &build, !args.quiet);
+    let ended = follow.to_the_end(runner);
+    if args.keep {
+        let kept = place.keep();
+        context.output.note(format!("kept in {}", kept.display()));
+    }
+    match ended? {
+        (BuildResult::Success, _) => Ok(ExitCode::SUCCESS),
+        (_, Some(problem)) => Err(problem.into()),
+        (result, None) => Err(Problem::failed(format!("the build ended as {result:?}")).into()),
+    }
+}
+
+/// A temporary folder, removed at the end.
+struct Place {
+    folder: PathBuf,
+    kept: bool,
+}
+
+impl Place {
+    fn make() -> anyhow::Result<Self> {
+        let name = format!("launchway-pipeline-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self {
+            folder,
+            kept: false,
+        })
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.kept = true;
+        self.folder.clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What cannot be removed lies in the system's temporary folder, which is swept anyway.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Commits the files as they are to a bare repository; `.gitignore` holds. The pipeline's file gets the name that builds look for.
+fn snapshot(folder: &Path, repository: &Path, name: &str, text: &str) -> anyhow::Result<String> {
+    let git = |arguments: &[&str], input: Option<&str>| -> anyhow::Result<String> {
+        let mut command = Command::new("git");
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env("GIT_DIR", repository)
+            .env("GIT_WORK_TREE", folder)
+            .env("GIT_INDEX_FILE", repository.join("index"))
+            .envs(
+                ["AUTHOR", "COMMITTER"]
+                    .map(|who| (format!("GIT_{who}_NAME"), "launchway pipeline")),
+            )
+            .envs(
+                ["AUTHOR", "COMMITTER"]
+                    .map(|who| (format!("GIT_{who}_EMAIL"), "pipeline@localhost")),
+            )
+            .stdin(if input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start git")?;
+        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+            pipe.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(
+                Problem::invalid("git cannot take a snapshot of this folder")
+                    .cause(said.trim())
+                    .into(),
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let made = Command::new("git")
+        .args(["init", "--quiet", "--bare"])
+        .arg(repository)
+        .status();
+    anyhow::ensure!(
+        made.context("cannot start git")?.success(),
+        "git cannot make a repository"
+    );
+    git(&["add", "--all", "."], None)?;
+    let blob = git(&["hash-object", "-w", "--stdin"], Some(text))?;
+    git(
+        &[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            &format!("100644,{blob},{name}"),
+        ],
+        None,
+    )?;
+    let tree = git(&["write-tree"], None)?;
+    let commit = git(&["commit-tree", &tree, "-m", "The files as they are"], None)?;
+    git(&["update-ref", "refs/heads/main", &commit], None)?;
+    Ok(commit)
+}
+
+fn job(folder: &Path, place: &Path, commit: String, given: &[String]) -> anyhow::Result<RunnerJob> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let below = |name: &str| -> anyhow::Result<PathBuf> {
+        let folder = place.join(name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    };
+    let mut env = BTreeMap::new();
+    for variable in given {
+        let Some((name, value)) = variable
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+        else {
+            return Err(Problem::invalid(format!("`{variable}` is no variable"))
+                .hint("Write `--env NAME=VALUE`.")
+                .into());
+        };
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    // A pipeline needs no application: where the files name none, the folder's files stand in for one.
+    let runs_something = launchway_pipeline::read(folder, None).is_ok();
+    Ok(RunnerJob {
+        protocol: PROTOCOL,
+        build: BuildId(1),
+        app: AppName::from_any(&name),
+        repository: place.join("repository.git"),
+        commit,
+        branch: Some("main".to_owned()),
+        folder: below("build")?,
+        tree: below("tree")?,
+        home: below("home")?,
+        cache: below("cache")?,
+        persist: below("persist")?,
+        description: (!runs_something).then(|| "static = \".\"\ninstall = false\n".to_owned()),
+        env,
+        timeout_ms: 24 * 3_600_000,
+        memory_bytes: None,
+        parallel: std::thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1)),
+    })
+}
+
+/// The runner's process; killed with all that it started where we end before it.
+struct Runner(Child);
+
+impl Runner {
+    fn start(build: &Path) -> anyhow::Result<Self> {
+        let binary = std::env::current_exe()?;
+        let log = std::fs::File::create(build.join("runner.log"))?;
+        let child = Command::new(binary)
+            .arg("runner")
+            .arg(build)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start the runner")?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// What of the spool was shown.
+struct Follow {
+    view: View,
+    build: PathBuf,
+    events: EventReader,
+    stages: Vec<StageInfo>,
+    logs: Vec<(StageId, LogReader, Instant)>,
+    started: Instant,
+}
+
+impl Follow {
+    fn new(context: &Context, build: &Path, all_logs: bool) -> Self {
+        Self {
+            view: View::new(context.output, all_logs),
+            build: build.to_path_buf(),
+            events: EventReader::new(build, 0),
+            stages: Vec::new(),
+            logs: Vec::new(),
+            started: Instant::now(),
+        }
+    }
+
+    fn to_the_end(&mut self, mut runner: Runner) -> anyhow::Result<(BuildResult, Option<Problem>)> {
+        loop {
+            // Asked before the spool is read: what the runner wrote last is then read too.
+            let ended = runner.0.try_wait()?;
+            if let Some(end) = self.look()? {
+                runner.0.wait()?;
+                return Ok(end);
+            }
+            if let Some(status) = ended {
+                let said =
+                    std::fs::read_to_string(self.build.join("runner.log")).unwrap_or_default();
+                return Err(Problem::new(
+                    ProblemKind::Internal,
+                    format!("the runner ended without a result ({status})"),
+                )
+                .output(said.lines().map(str::to_owned).collect())
+                .into());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn look(&mut self) -> anyhow::Result<Option<(BuildResult, Option<Problem>)>> {
+        for event in self.events.read()? {
+            self.show_logs()?;
+            match event.kind {
+                RunnerEventKind::Started { .. } | RunnerEventKind::Artifact { .. } => {}
+                RunnerEventKind::Planned { words, stages, .. } => {
+                    self.stages.clone_from(&stages);
+                    self.view.show(&Progress::Planned { words, stages })?;
+                }
+                RunnerEventKind::StageStarted { stage } => {
+                    self.logs
+                        .push((stage, LogReader::new(&self.build, stage, 0), Instant::now()));
+                    let name = self.name(stage);
+                    self.view.show(&Progress::StageStarted { stage, name })?;
+                }
+                RunnerEventKind::StageFinished { stage, result } => {
+                    let since = self
+                        .logs
+                        .iter()
+                        .find(|(open, _, _)| *open == stage)
+                        .map(|(_, _, since)| *since);
+                    self.logs.retain(|(open, _, _)| *open != stage);
+                    let name = self.name(stage);
+                    let millis = since.map_or(0, millis);
+                    self.view.show(&Progress::StageFinished {
+                        stage,
+                        name,
+                        result,
+                        millis,
+                    })?;
+                }
+                RunnerEventKind::Tests { counts } => self.view.show(&Progress::Tests { counts })?,
+                RunnerEventKind::Finished { result, problem } => {
+                    self.view.show(&Progress::Built {
+                        result,
+                        millis: millis(self.started),
+                    })?;
+                    return Ok(Some((result, problem)));
+                }
+            }
+        }
+        self.show_logs()?;
+        Ok(None)
+    }
+
+    fn show_logs(&mut self) -> anyhow::Result<()> {
+        for (stage, log, _) in &mut self.logs {
+            for line in log.read()? {
+                let (millis, source, text) = (line.millis, line.source, line.text.into_owned());
+                self.view.show(&Progress::Log {
+                    stage: *stage,
+                    millis,
+                    source,
+                    text,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, stage: StageId) -> String {
+        self.stages
+            .iter()
+            .find(|info| info.id == stage)
+            .map_or_else(String::new, |info| info.name.clone())
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
