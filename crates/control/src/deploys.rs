@@ -19,6 +19,7 @@ use crate::{Control, problem};
 mod failure;
 pub(crate) mod queue;
 mod steps;
+mod verify;
 
 pub(crate) use steps::{process_type, unknown_process};
 

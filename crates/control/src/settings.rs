@@ -29,6 +29,9 @@ pub struct Settings {
     pub ports: (u16, u16),
     /// How long a deploy waits for the proxy to take its table.
     pub proxy_timeout: Duration,
+    /// How long a new release is watched after its switch, to be rolled back where it clearly does worse than the one
+    /// before; not at all where absent.
+    pub verify: Option<Duration>,
     /// Whether the end of control stops all instances (true for `launchway up --stop`, false for a service).
     pub stop_instances_on_shutdown: bool,
     /// How many finished builds of an app are kept, beside those that a rollback needs.
@@ -61,6 +64,7 @@ impl Settings {
             isolate: true,
             ports: (20_000, 29_999),
             proxy_timeout: Duration::from_secs(15),
+            verify: Some(Duration::from_secs(120)),
             stop_instances_on_shutdown: false,
             keep_builds: 50,
             keep_releases: 10,

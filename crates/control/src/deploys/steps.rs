@@ -13,7 +13,7 @@ use launchway_store::{DeployEnd, DeployWork, StoredDeploy};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::failure;
+use super::{failure, verify};
 use crate::problem::Persist;
 use crate::recipe::Recipe;
 use crate::reconcile::{Event, Role, Wanted};
@@ -103,9 +103,16 @@ async fn execute(
     };
     let Some(change) = change else { return Ok(()) };
     enter(control, job, phase, DeployPhase::Switch).await?;
+    let baseline = match job.work {
+        DeployWork::Release => verify::baseline(control, &change.release).await,
+        _ => None,
+    };
     switch(control, job, &change, started).await?;
     enter(control, job, phase, DeployPhase::Drain).await?;
-    drain(control, change).await;
+    drain(control, &change).await;
+    if let Some(baseline) = baseline {
+        verify::watch(control, change.release, baseline);
+    }
     Ok(())
 }
 
@@ -473,7 +480,7 @@ async fn switch(
 }
 
 /// Lets the old instances end their requests, then has them stopped: TERM, the grace time, KILL.
-async fn drain(control: &Control, change: Change) {
+async fn drain(control: &Control, change: &Change) {
     let routed: Vec<InstanceId> = change
         .retire
         .iter()
@@ -493,7 +500,7 @@ async fn drain(control: &Control, change: Change) {
     }
     control
         .tell(Event::Discard {
-            instances: change.retire,
+            instances: change.retire.clone(),
         })
         .await;
 }

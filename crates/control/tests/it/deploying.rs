@@ -7,7 +7,7 @@ use launchway_model::api::{ConfigChange, Progress, RollbackRequest, ScaleRequest
 use launchway_model::app::{FilesSpec, ProcessSpec};
 use launchway_model::build::BuildState;
 use launchway_model::deploy::{DeployPhase, DeployState, ReleaseState};
-use launchway_model::route::Backend;
+use launchway_model::route::{Backend, ProxyStats, TargetStats};
 use launchway_model::{ProcessType, ReleaseNumber};
 
 use crate::world::{
@@ -487,4 +487,41 @@ async fn of_waiting_builds_the_newest_wins_and_a_deploy_can_be_cancelled() {
     })
     .await;
     assert!(deploys::cancel(&world.control, stuck_deploy).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_fails_its_first_requests_is_rolled_back_with_the_reason() {
+    let world = World::new().await;
+    let repository = serving(&world).await;
+    repository.version("two", &spec("serve"));
+    world.deploy(&repository).await.succeeded();
+    let instance = world.proxy.targets("shop").remove(0).instance;
+    let target = TargetStats {
+        instance,
+        requests: 30,
+        server_errors: 25,
+        failures: 0,
+        in_flight: 0,
+    };
+    world.proxy.count(ProxyStats {
+        targets: vec![target],
+        ..ProxyStats::default()
+    });
+    until("the first version serves again", async || {
+        (world.get("shop", "/").await.as_deref() == Ok("one")).then_some(())
+    })
+    .await;
+    let release = until("it is recorded", async || {
+        let release = releases::list(&world.control, &name("shop"), 1)
+            .await
+            .unwrap()
+            .remove(0);
+        (release.state == ReleaseState::Serving).then_some(release)
+    })
+    .await;
+    assert_eq!(release.number, ReleaseNumber(3));
+    assert_eq!(
+        release.cause,
+        "rolled back to v1 by Launchway: 25 of 30 requests failed"
+    );
 }

@@ -439,6 +439,7 @@ struct ProxyState {
     table: RouteTable,
     tables: Vec<RouteTable>,
     refuse: bool,
+    stats: ProxyStats,
     connections: Vec<JoinHandle<()>>,
 }
 
@@ -483,6 +484,11 @@ impl Proxy {
     /// Whether it refuses every table from now on.
     pub(crate) fn refuse(&self, refuse: bool) {
         self.state.lock().unwrap().refuse = refuse;
+    }
+
+    /// The counters that it answers with from now on.
+    pub(crate) fn count(&self, stats: ProxyStats) {
+        self.state.lock().unwrap().stats = stats;
     }
 
     pub(crate) fn table(&self) -> RouteTable {
@@ -554,7 +560,7 @@ async fn serve(connection: tokio::net::UnixStream, state: Arc<Mutex<ProxyState>>
                 }
             }
             ProxyRequest::Drain { .. } => ProxyReply::Drained { cut: Vec::new() },
-            ProxyRequest::Stats => ProxyReply::Stats(ProxyStats::default()),
+            ProxyRequest::Stats => ProxyReply::Stats(state.lock().unwrap().stats.clone()),
         };
         let mut text = serde_json::to_vec(&reply).unwrap();
         text.push(b'\n');

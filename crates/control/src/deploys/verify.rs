@@ -1,0 +1,196 @@
+//! After the switch: whether the new release does worse than the one before, by the proxy's own counters and by what
+//! its instances do. One that does is rolled back without anybody's hand, with the reason.
+//!
+//! The rule is made to be wrong seldom: it needs a good number of requests of which at least half failed, and a release
+//! before that did much better; or instances that all crash again and again. A release that is a rollback itself is
+//! left alone, so that two bad releases do not take turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use launchway_model::deploy::Release;
+use launchway_model::route::ProxyStats;
+use launchway_model::{AppName, InstanceId, Problem};
+use launchway_store::NewRelease;
+use tokio::time::Instant;
+
+use crate::reconcile::{Observed, Role};
+use crate::{Control, problem};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_secs(1);
+/// The least number of requests that say anything.
+const ENOUGH: u64 = 20;
+/// The share of failed requests from which a release is bad, in percent.
+const BAD: u64 = 50;
+/// The share up to which the release before counts as good, in percent.
+const GOOD: u64 = 20;
+/// How often each instance must have crashed.
+const CRASHES: u64 = 3;
+/// What the cause of a release that must not be rolled back by itself starts with.
+const ROLLED_BACK: [&str; 2] = ["rollback", "rolled back"];
+
+/// The release before, as it did until the switch.
+pub(super) struct Baseline {
+    before: Release,
+    share: Share,
+}
+
+/// Requests and how many of them failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    requests: u64,
+    failed: u64,
+}
+
+impl Share {
+    /// What the instances of which this holds did. A request that an instance did not answer failed as much as one that it
+    /// answered with 5xx.
+    fn of(stats: &ProxyStats, holds: impl Fn(&InstanceId) -> bool) -> Self {
+        let targets = stats
+            .targets
+            .iter()
+            .filter(|target| holds(&target.instance));
+        targets.fold(Self::default(), |sum, target| Self {
+            requests: sum.requests + target.requests + target.failures,
+            failed: sum.failed + target.server_errors + target.failures,
+        })
+    }
+
+    fn percent(self) -> u64 {
+        if self.requests == 0 {
+            0
+        } else {
+            self.failed * 100 / self.requests
+        }
+    }
+}
+
+/// Remembers how the release before does, where the new one is to be watched.
+pub(super) async fn baseline(control: &Control, release: &Release) -> Option<Baseline> {
+    control.settings().verify?;
+    if ROLLED_BACK
+        .iter()
+        .any(|words| release.cause.starts_with(words))
+    {
+        return None;
+    }
+    let serving = control.store.app(&release.app).await.ok()??.serving?;
+    let before = control.store.release(&release.app, serving).await.ok()??;
+    let stats = control.proxy.stats().await?;
+    let share = Share::of(&stats, |id| {
+        *id.app() == before.app && id.release() == before.number
+    });
+    Some(Baseline { before, share })
+}
+
+/// Watches a release that serves since now, at the side.
+pub(super) fn watch(control: &Control, release: Arc<Release>, baseline: Baseline) {
+    let (Some(time), Ok(shared)) = (control.settings().verify, control.shared()) else {
+        return;
+    };
+    let tasks = control.tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = shared.cancel.cancelled() => {}
+            () = watch_until(&shared, &release, &baseline, Instant::now() + time) => {}
+        }
+    });
+}
+
+async fn watch_until(control: &Control, release: &Release, baseline: &Baseline, end: Instant) {
+    while Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+        match still_serves_alone(control, release).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(problem) => {
+                tracing::warn!(app = %release.app, %problem, "whether the release does well cannot be told now");
+                continue;
+            }
+        }
+        let stats = control.proxy.stats().await.unwrap_or_default();
+        let share = Share::of(&stats, |id| {
+            *id.app() == release.app && id.release() == release.number
+        });
+        let reason = judge(baseline.share, share)
+            .or_else(|| judge_crashes(&control.observed.borrow(), release));
+        if let Some(reason) = reason {
+            tracing::warn!(app = %release.app, release = %release.number, reason, "the release is rolled back");
+            if let Err(problem) = roll_back(control, &baseline.before, &reason).await {
+                tracing::error!(app = %release.app, %problem, "the release could not be rolled back");
+            }
+            return;
+        }
+    }
+}
+
+/// Whether the release serves and nothing newer is on its way: then a person is at it already.
+async fn still_serves_alone(control: &Control, release: &Release) -> Result<bool, Problem> {
+    let app = control.app(&release.app).await?;
+    let active = control
+        .store
+        .active_deploys()
+        .await
+        .map_err(problem::store)?;
+    let newer = active
+        .iter()
+        .any(|deploy| deploy.deploy.app == release.app && deploy.deploy.release > release.number);
+    Ok(app.serving == Some(release.number) && !app.stopped && !newer)
+}
+
+/// Why the new release is worse by its requests, if it is.
+fn judge(before: Share, now: Share) -> Option<String> {
+    let worse = now.requests >= ENOUGH && now.percent() >= BAD && before.percent() <= GOOD;
+    worse.then(|| format!("{} of {} requests failed", now.failed, now.requests))
+}
+
+/// Why the new release is worse by its crashes, if it is: all its web instances are down and each went down again and
+/// again.
+fn judge_crashes(observed: &Observed, release: &Release) -> Option<String> {
+    let mut crashes = 0;
+    for (id, seen) in &observed.instances {
+        let ours =
+            *id.app() == release.app && id.release() == release.number && id.process().is_web();
+        if !ours || seen.role != Role::Serving {
+            continue;
+        }
+        if seen.ready || seen.restarts < CRASHES {
+            return None;
+        }
+        crashes += seen.restarts;
+    }
+    (crashes > 0).then(|| format!("its instances crashed {crashes} times"))
+}
+
+/// Brings the release before back with the configuration that it had.
+async fn roll_back(control: &Control, before: &Release, reason: &str) -> Result<(), Problem> {
+    let app: &AppName = &before.app;
+    if !control.settings().home.tree(app, before.build).exists() {
+        return Err(Problem::conflict(format!(
+            "the files of {} are not kept any more",
+            before.number
+        )));
+    }
+    let release = NewRelease {
+        app: app.clone(),
+        build: before.build,
+        commit: before.commit.clone(),
+        subject: before.subject.clone(),
+        spec: before.spec.clone(),
+        config_version: Some(before.config_version),
+        cause: format!("rolled back to {} by Launchway: {reason}", before.number),
+    };
+    control
+        .store
+        .create_release(&release, Timestamp::now())
+        .await
+        .map_err(problem::store)?;
+    control.wake.deploys.notify_one();
+    control.wake.changed();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
