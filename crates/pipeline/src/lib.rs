@@ -24,6 +24,7 @@ pub mod glob;
 pub mod groovy;
 pub mod jenkinsfile;
 pub mod junit;
+pub mod local;
 pub mod persist;
 pub mod plan;
 pub mod runner;

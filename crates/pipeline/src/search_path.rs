@@ -7,12 +7,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Folders below the tree that come first, in this order.
-pub const TREE_FOLDERS: [&str; 4] = [".venv/bin", "venv/bin", "node_modules/.bin", "bin"];
+pub const TREE_FOLDERS: [&str; 3] = [".venv/bin", "venv/bin", "node_modules/.bin"];
+
+/// The folder below the tree that comes last: what a repository keeps there is found, but stands for no command of the machine.
+pub const LAST_FOLDER: &str = "bin";
 
 /// What a command falls back to where the process itself has no PATH.
 const STANDARD: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The PATH for a command of the app whose tree this is: the tree's own folders, then what this process sees. The
+/// The PATH for a command of the app whose tree this is: the tree's own folders around what this process sees. The
 /// folders need not exist yet. Set it for builds, instances, release commands and one-off commands alike.
 pub fn for_tree(tree: &Path, inherited: Option<&OsStr>) -> OsString {
     let mut path = OsString::new();
@@ -24,6 +27,8 @@ pub fn for_tree(tree: &Path, inherited: Option<&OsStr>) -> OsString {
         Some(inherited) if !inherited.is_empty() => path.push(inherited),
         _ => path.push(STANDARD),
     }
+    path.push(":");
+    path.push(tree.join(LAST_FOLDER));
     path
 }
 

@@ -18,6 +18,9 @@ use super::stop::Deadline;
 use crate::persist;
 use crate::plan::Step;
 
+/// How many lines of a script are shown before it runs.
+const MAX_SHOWN: usize = 40;
+
 /// What ends a stage before its last step.
 #[derive(Debug)]
 pub(crate) enum Interrupt {
@@ -143,8 +146,17 @@ pub(crate) fn run(context: &Context<'_>, outcome: &Outcome, step: &Step) -> Resu
 
 fn shell(context: &Context<'_>, script: &str, label: Option<&str>) -> Result<(), Interrupt> {
     let shown = label.map_or_else(|| script.trim_end().to_owned(), str::to_owned);
-    for line in shown.lines().filter(|line| !line.trim().is_empty()) {
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    for line in lines.iter().take(MAX_SHOWN) {
         context.log.say(&format!("$ {line}"));
+    }
+    if lines.len() > MAX_SHOWN {
+        context
+            .log
+            .say(&format!("$ … ({} more lines)", lines.len() - MAX_SHOWN));
     }
     let began = Instant::now();
     let ended = context

@@ -5,10 +5,10 @@ fn the_trees_own_folders_come_first() {
     let path = for_tree(Path::new("/t"), Some(OsStr::new("/usr/bin")));
     assert_eq!(
         path,
-        "/t/.venv/bin:/t/venv/bin:/t/node_modules/.bin:/t/bin:/usr/bin"
+        "/t/.venv/bin:/t/venv/bin:/t/node_modules/.bin:/usr/bin:/t/bin"
     );
     let path = for_tree(Path::new("/t"), None);
-    assert!(path.to_str().unwrap().ends_with(":/sbin:/bin"));
+    assert!(path.to_str().unwrap().ends_with(":/sbin:/bin:/t/bin"));
 }
 
 #[test]

@@ -430,3 +430,30 @@ fn the_apps_own_units_and_aliases_stand_in() {
     assert!(log.contains(&"active".to_owned()), "{log:?}");
     assert!(log.contains(&"-c ".to_owned()), "{log:?}");
 }
+
+#[test]
+fn a_working_copy_is_built_as_it_stands() {
+    let mut site =
+        Site::toml("[[stage]]\nname = \"A\"\nrun = \"cat new; git status --porcelain\"\n");
+    let work = site.path("work");
+    fs::write(work.join("new"), "not committed\n").unwrap();
+    fs::create_dir(work.join("sub")).unwrap();
+    let before = crate::site::git(&work, &["status", "--porcelain"]);
+    let job = launchway_pipeline::local::job(
+        &work.join("sub"),
+        &site.path("scratch"),
+        &site.path("cache"),
+    )
+    .unwrap();
+    assert_eq!(job.app.as_str(), "work");
+    let built = site.start_job(job).finish().succeeded();
+    assert_eq!(built.log(0).last().unwrap(), "not committed");
+    assert_eq!(crate::site::git(&work, &["status", "--porcelain"]), before);
+
+    let nowhere = launchway_pipeline::local::job(
+        site.root.path(),
+        &site.path("scratch2"),
+        &site.path("cache"),
+    );
+    assert!(nowhere.unwrap_err().hint.unwrap().contains("git init"));
+}
