@@ -95,7 +95,7 @@ pub(crate) fn endpoints() -> Endpoints {
             apps::change_config,
             about(
                 "apps",
-                "Set and unset variables; a running app gets a new release with them",
+                "Set and unset variables; the header `launchway-deploy` names the deploy that takes them into service",
             )
             .takes::<ConfigChange>()
             .answers::<Config>(),
