@@ -111,19 +111,25 @@ pub(crate) fn end_all() -> usize {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let until = Instant::now() + END_WITHIN;
     let mut killed = BTreeSet::new();
+    let mut round = 0_u32;
     loop {
         if reap() {
             return killed.len();
         }
-        let tree: Vec<i32> = tree_of(own, false)
+        let tree: Vec<(i32, Wish)> = tree_of(own, false)
             .into_iter()
-            .filter(|pid| !asked_to_live(*pid))
+            .map(|pid| (pid, wish(pid)))
+            .filter(|(_, wish)| *wish != Wish::Live)
             .collect();
         if tree.is_empty() || Instant::now() > until {
             reap();
             return killed.len();
         }
-        for pid in tree {
+        round += 1;
+        for (pid, wish) in tree {
+            if wish == Wish::Unknown && round <= PATIENT_ROUNDS {
+                continue;
+            }
             send(pid, Signal::KILL);
             killed.insert(pid);
         }
@@ -140,6 +146,26 @@ fn reap() -> bool {
             Ok(None) => return false,
             Err(_) => return true,
         }
+    }
+}
+
+/// For how many rounds, a millisecond each, a process whose wish is unknown is given time.
+const PATIENT_ROUNDS: u32 = 50;
+
+/// What a process wants at the end of its build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Live,
+    Die,
+    /// It is just becoming another program, so that its environment cannot be read.
+    Unknown,
+}
+
+fn wish(pid: i32) -> Wish {
+    match environment(pid) {
+        Some(environment) if environment.is_empty() => Wish::Unknown,
+        Some(_) if asked_to_live(pid) => Wish::Live,
+        _ => Wish::Die,
     }
 }
 
