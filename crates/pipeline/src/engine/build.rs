@@ -128,8 +128,7 @@ fn read_job(folder: &Path) -> Result<RunnerJob, Problem> {
 }
 
 /// Makes this process the reaper of all that the build starts, in a session of its own (no terminal to ask at), and lets
-/// what serves go first. By the kernel's rule a process's I/O priority follows its niceness, so 15 is the lowest of
-/// both that a process may still choose to better for its own work.
+/// what serves go first: by the kernel's rule a process's I/O priority follows its niceness, so one number lowers both.
 fn take_over_process() {
     let _ = rustix::process::setsid();
     let own = rustix::process::getpid();

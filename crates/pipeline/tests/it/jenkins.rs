@@ -280,3 +280,13 @@ fn stages_of_a_jenkinsfile_run_side_by_side_and_in_a_matrix() {
         .count();
     assert_eq!(cells, 2);
 }
+
+#[test]
+fn a_lock_lets_one_in_at_a_time() {
+    let branch = "{ lock('it') { sh 'mkdir inside && sleep 0.1 && rmdir inside' } }";
+    let mut site = steps(&format!(
+        "script {{ parallel a: {branch}, b: {branch}, c: {branch} }}"
+    ));
+    let built = site.build().succeeded();
+    has(&built, 0, "Waiting for the lock `it`");
+}

@@ -165,7 +165,8 @@ fn around(
 ) -> Option<Result<Value, Thrown>> {
     let context = host.context;
     Some(match name {
-        "script" | "timestamps" | "ansiColor" | "node" | "ws" | "lock" => run(context),
+        "script" | "timestamps" | "ansiColor" | "node" | "ws" => run(context),
+        "lock" => lock(host, args, run, span),
         "stage" => {
             if let Some(name) = args.main("name") {
                 context.log.say(&format!("Stage {}", name.to_text()));
@@ -415,6 +416,54 @@ fn retry(
             other => return other,
         }
     }
+}
+
+/// `lock('x') { … }`: no two builds of an app, and no two branches of a build, are in it at the same time.
+fn lock(
+    host: &ScriptHost<'_>,
+    args: &Args,
+    run: &dyn Fn(&Context<'_>) -> Result<Value, Thrown>,
+    span: Span,
+) -> Result<Value, Thrown> {
+    let resource = args
+        .main("resource")
+        .or_else(|| args.get("label"))
+        .map_or_else(|| "lock".to_owned(), Value::to_text);
+    let name: String = resource
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(100)
+        .collect();
+    let folder = host.context.build.job.cache.join("locks");
+    let file = std::fs::create_dir_all(&folder)
+        .and_then(|()| {
+            std::fs::File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.join(name))
+        })
+        .map_err(|error| {
+            host.fail(
+                format!("the lock `{resource}` cannot be made: {error}"),
+                span,
+            )
+        })?;
+    let mut told = false;
+    while rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !told {
+            told = true;
+            host.context
+                .log
+                .say(&format!("Waiting for the lock `{resource}`"));
+        }
+        let waited = engine::sleep(host.context, std::time::Duration::from_millis(100));
+        host.done(waited, span)?;
+    }
+    // The lock ends with the file.
+    let done = run(host.context);
+    drop(file);
+    done
 }
 
 /// Runs the block until it is true, with a growing pause in between, as Jenkins does: from a quarter of a second to 15.
