@@ -100,6 +100,12 @@ impl Browser {
     /// # Panics
     /// The browser refuses it, or does not answer.
     pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.try_call(method, parameters)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Calls a method of the protocol; an error is the browser's refusal.
+    fn try_call(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.last += 1;
         let id = self.last;
         let mut message = json!({ "id": id, "method": method, "params": parameters });
@@ -116,12 +122,10 @@ impl Browser {
                 .recv_timeout(PATIENCE)
                 .unwrap_or_else(|_| panic!("the browser does not answer {method}"));
             if answer["id"] == json!(id) {
-                assert!(
-                    answer.get("error").is_none(),
-                    "{method}: {}",
-                    answer["error"]
-                );
-                return answer["result"].clone();
+                return match answer.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(answer["result"].clone()),
+                };
             }
             self.events.push(answer);
         }
@@ -155,10 +159,12 @@ impl Browser {
     /// # Panics
     /// It throws.
     pub fn value(&mut self, expression: &str) -> Value {
-        let result = self.call(
-            "Runtime.evaluate",
-            &json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
-        );
+        let parameters =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        // A page that loads itself anew takes the expression's world away; the new one is asked.
+        let result = crate::until_some("the page can be asked", || {
+            self.try_call("Runtime.evaluate", &parameters).ok()
+        });
         assert!(
             result.get("exceptionDetails").is_none(),
             "{expression}: {}",
@@ -167,9 +173,9 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// The page's text as a person reads it.
+    /// The page's text as a person reads it; empty while a page is being loaded.
     pub fn text(&mut self) -> String {
-        self.value("document.body.innerText")
+        self.value("document.body?.innerText ?? ''")
             .as_str()
             .unwrap_or_default()
             .to_owned()

@@ -64,6 +64,21 @@ pub(crate) fn shared() -> &'static Installation {
     SHARED.get_or_init(Installation::start)
 }
 
+/// The process id of the one instance that is routed; one that is being replaced may still be stopping.
+pub(crate) fn serving_pid(installation: &Installation, name: &str) -> i32 {
+    launchway_e2e::until_some("an instance serves", || {
+        let instances = installation
+            .run(&["ps", "--app", name, "--json"])
+            .ok("ps")
+            .json();
+        let instances = instances.as_array().unwrap();
+        let serving = instances
+            .iter()
+            .find(|instance| instance["routed"] == true)?;
+        i32::try_from(serving["status"]["pid"].as_u64()?).ok()
+    })
+}
+
 /// Asserts that an app's first release serves as if nothing had happened, and that this is also what is stored.
 pub(crate) fn assert_undisturbed(installation: &Installation, name: &str) {
     let answer = installation.get(name, "/");

@@ -101,19 +101,8 @@ fn an_app_that_ignores_sigterm_is_killed_after_its_grace_time() {
     );
     repository.commit("it ignores SIGTERM");
     shared().deploy(&repository);
-    let instances = shared()
-        .run(&["ps", "--app", "ignores-term", "--json"])
-        .ok("ps")
-        .json();
-    // The one before it may still be stopping; that one does not ignore the signal.
-    let serving = instances
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|instance| instance["routed"] == true)
-        .unwrap();
-    let pid = i32::try_from(serving["status"]["pid"].as_u64().unwrap()).unwrap();
-    assert!(processes::lives(pid), "{instances:#}");
+    let pid = apps::serving_pid(shared(), "ignores-term");
+    assert!(processes::lives(pid));
     repository.replace("app.py", "version 1", "version 2");
     repository.commit("the next one");
     shared().deploy(&repository);

@@ -15,11 +15,7 @@ fn it_stops_with_all_that_it_started_and_goes_on_where_it_was() {
         .run_in(repository.path(), &["config", "set", "COLOR=blue"])
         .ok("config set");
     let (proxy, api) = (installation.proxy(), installation.api());
-    let instances = installation
-        .run(&["ps", "--app", "shop", "--json"])
-        .ok("ps")
-        .json();
-    let app = i32::try_from(instances[0]["status"]["pid"].as_u64().unwrap()).unwrap();
+    let app = apps::serving_pid(&installation, "shop");
 
     assert_eq!(installation.stop(), 0);
     assert!(!processes::lives(app), "the app stops with it");
@@ -52,36 +48,30 @@ fn it_stops_with_all_that_it_started_and_goes_on_where_it_was() {
 fn a_killed_up_leaves_its_apps_and_the_next_takes_them_over() {
     let installation = Installation::start();
     apps::deployed(&installation, "shop");
-    let before = installation
-        .run(&["ps", "--app", "shop", "--json"])
-        .ok("ps")
-        .json();
-    let app = i32::try_from(before[0]["status"]["pid"].as_u64().unwrap()).unwrap();
+    let app = apps::serving_pid(&installation, "shop");
     installation.kill();
     assert!(processes::lives(app), "the app goes on");
     installation.start_again();
     until("the app is reached again", || {
         installation.get("shop", "/").status == 200
     });
-    until("it is the same process", || {
-        let after = installation
-            .run(&["ps", "--app", "shop", "--json"])
-            .ok("ps")
-            .json();
-        after[0]["status"]["pid"] == before[0]["status"]["pid"]
-            && after.as_array().unwrap().len() == 1
-    });
+    assert_eq!(
+        apps::serving_pid(&installation, "shop"),
+        app,
+        "it is the same process"
+    );
+    let instances = installation
+        .run(&["ps", "--app", "shop", "--json"])
+        .ok("ps")
+        .json();
+    assert_eq!(instances.as_array().unwrap().len(), 1, "{instances:#}");
 }
 
 #[test]
 fn apps_can_be_kept_over_a_stop() {
     let installation = Installation::start_with(&["--keep-apps"]);
     apps::deployed(&installation, "shop");
-    let before = installation
-        .run(&["ps", "--app", "shop", "--json"])
-        .ok("ps")
-        .json();
-    let app = i32::try_from(before[0]["status"]["pid"].as_u64().unwrap()).unwrap();
+    let app = apps::serving_pid(&installation, "shop");
     assert_eq!(installation.stop(), 0);
     assert!(processes::lives(app), "the app goes on");
     installation.start_again();
@@ -140,20 +130,23 @@ fn a_build_that_runs_when_it_stops_is_cancelled_with_the_reason() {
     installation
         .run_in(repository.path(), &["deploy", "--no-wait"])
         .ok("deploy");
-    until("the build runs", || {
-        !processes::of_role("runner", &installation.home()).is_empty()
-    });
+    until("the build runs its stage", || apps::sleeps(&seconds));
     assert_eq!(installation.stop(), 0);
     assert_eq!(processes::of_role("runner", &installation.home()), []);
     assert!(!apps::sleeps(&seconds), "its commands are gone");
     installation.start_again();
-    until("the build's end is known", || {
+    let build = launchway_e2e::until_some("the build's end is known", || {
         let build = installation
             .run(&["builds", "show", "2", "--json"])
             .ok("builds show")
             .json();
-        build["state"]["result"] == "aborted" && build.to_string().contains("Launchway was stopped")
+        (build["state"]["state"] == "finished").then_some(build)
     });
+    assert_eq!(build["state"]["result"], "aborted", "{build:#}");
+    assert!(
+        build.to_string().contains("Launchway was stopped"),
+        "{build:#}"
+    );
     until("the app serves again", || {
         installation.get("shop", "/").status == 200
     });
