@@ -11,6 +11,7 @@ mod body;
 mod command;
 mod packet;
 mod receive;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -149,7 +150,7 @@ async fn push(
     };
     let repository = source::repository(&web.control, &app).await?;
     let push = taken.unpack(&repository).await?;
-    let (terminal, body) = receive::terminal(&push);
+    let (terminal, body) = terminal::open(push.side_band);
     let cancel = web.cancel.clone();
     let pushes = web.pushes.clone();
     // The build goes on where the pusher goes away, and its branch moves all the same.

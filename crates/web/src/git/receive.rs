@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use jiff::Timestamp;
 use launchway_model::Problem;
 use launchway_model::api::{DeployAccepted, Progress};
@@ -17,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::body::Reader;
+use super::terminal::Terminal;
 use super::{announce, command, packet};
 use crate::stream::Received;
 
@@ -31,8 +31,6 @@ const NONE: &str = "0000000000000000000000000000000000000000";
 const MOST_COMMANDS: usize = 1000;
 /// The time after which a silent push says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long a pusher's terminal may take nothing before it counts as gone.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The refs that a push starts from; a repository that does not exist yet has none.
 pub(super) async fn advertise(repository: Option<&Path>) -> Result<Vec<u8>, Problem> {
@@ -224,7 +222,7 @@ pub(super) struct Push {
     /// Why a change is refused, for those that are decided.
     outcomes: Vec<Option<Result<(), String>>>,
     staged: Vec<String>,
-    side_band: bool,
+    pub(super) side_band: bool,
     report: bool,
     unpacked: Result<(), String>,
 }
@@ -433,66 +431,4 @@ impl Push {
 fn reason(problem: &Problem) -> String {
     let words = crate::ansi::strip(&problem.message.replace('\n', " "));
     words.chars().take(200).collect()
-}
-
-/// The pusher's terminal: what is shown there, and the report at the end.
-pub(super) struct Terminal {
-    /// Where the answer's parts go, until the pusher is gone.
-    out: Option<mpsc::Sender<Bytes>>,
-    side_band: bool,
-}
-
-/// A terminal and the answer's body that it writes to.
-pub(super) fn terminal(push: &Push) -> (Terminal, Body) {
-    let (sender, receiver) = mpsc::channel(64);
-    let parts = futures_util::StreamExt::map(Received(receiver), Ok::<_, std::convert::Infallible>);
-    let terminal = Terminal {
-        out: Some(sender),
-        side_band: push.side_band,
-    };
-    (terminal, Body::from_stream(parts))
-}
-
-impl Terminal {
-    /// Shows lines, each of which git puts behind `remote: `.
-    async fn show(&mut self, lines: &[String]) {
-        if !self.side_band || lines.is_empty() {
-            return;
-        }
-        let mut out = Vec::new();
-        for line in lines {
-            packet::band(&mut out, packet::SHOWN, format!("{line}\n").as_bytes());
-        }
-        self.send(out).await;
-    }
-
-    async fn stay_alive(&mut self) {
-        if self.side_band {
-            let empty = vec![b'0', b'0', b'0', b'5', packet::DATA];
-            self.send(empty).await;
-        }
-    }
-
-    /// Writes the report and ends the answer.
-    async fn end(mut self, report: Option<Vec<u8>>) {
-        let mut out = Vec::new();
-        match report {
-            Some(report) if self.side_band => packet::band(&mut out, packet::DATA, &report),
-            Some(report) => out = report,
-            None => {}
-        }
-        if self.side_band {
-            packet::flush(&mut out);
-        }
-        self.send(out).await;
-    }
-
-    async fn send(&mut self, bytes: Vec<u8>) {
-        if let Some(out) = &self.out {
-            let sent = tokio::time::timeout(PATIENCE, out.send(Bytes::from(bytes))).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                self.out = None;
-            }
-        }
-    }
 }

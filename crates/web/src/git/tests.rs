@@ -195,7 +195,7 @@ fn serve(
                     return Ok(answer("git-receive-pack-result", Body::empty()));
                 };
                 let push = taken.unpack(&pushed).await?;
-                let (terminal, body) = receive::terminal(&push);
+                let (terminal, body) = terminal::open(push.side_band);
                 let build = move |branch: String, commit: String| {
                     asked.lock().unwrap().push((branch, commit.clone()));
                     let story = stories.lock().unwrap().pop_front();
