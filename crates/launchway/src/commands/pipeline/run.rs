@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use launchway_model::api::Progress;
 use launchway_model::build::{BuildResult, StageId, StageInfo};
 use launchway_model::runner::{JOB_FILE, RunnerEventKind, RunnerJob};
@@ -50,7 +51,7 @@ pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     let build = job.folder.clone();
     std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
     let runner = Runner::start(&build)?;
-    let mut follow = Follow::new(context, &build, !args.quiet);
+    let mut follow = Follow::new(context, &build, !args.quiet, job.description.is_some());
     let ended = follow.to_the_end(runner);
     if args.keep {
         let kept = place.keep();
@@ -240,19 +241,22 @@ struct Follow {
     build: PathBuf,
     events: EventReader,
     stages: Vec<StageInfo>,
-    logs: Vec<(StageId, LogReader, Instant)>,
-    started: Instant,
+    logs: Vec<(StageId, LogReader, Timestamp)>,
+    started: Option<Timestamp>,
+    /// Whether the folder runs nothing itself, so that what stands in for an application is not shown.
+    pipeline_alone: bool,
 }
 
 impl Follow {
-    fn new(context: &Context, build: &Path, all_logs: bool) -> Self {
+    fn new(context: &Context, build: &Path, all_logs: bool, pipeline_alone: bool) -> Self {
         Self {
             view: View::new(context.output, all_logs),
             build: build.to_path_buf(),
             events: EventReader::new(build, 0),
             stages: Vec::new(),
             logs: Vec::new(),
-            started: Instant::now(),
+            started: None,
+            pipeline_alone,
         }
     }
 
@@ -282,14 +286,22 @@ impl Follow {
         for event in self.events.read()? {
             self.show_logs()?;
             match event.kind {
-                RunnerEventKind::Started { .. } | RunnerEventKind::Artifact { .. } => {}
-                RunnerEventKind::Planned { words, stages, .. } => {
+                RunnerEventKind::Started { .. } => self.started = Some(event.at),
+                RunnerEventKind::Artifact { .. } => {}
+                RunnerEventKind::Planned {
+                    mut words, stages, ..
+                } => {
+                    if self.pipeline_alone {
+                        words.retain(|word| {
+                            word != "From description." && !word.starts_with("Files: ")
+                        });
+                    }
                     self.stages.clone_from(&stages);
                     self.view.show(&Progress::Planned { words, stages })?;
                 }
                 RunnerEventKind::StageStarted { stage } => {
                     self.logs
-                        .push((stage, LogReader::new(&self.build, stage, 0), Instant::now()));
+                        .push((stage, LogReader::new(&self.build, stage, 0), event.at));
                     let name = self.name(stage);
                     self.view.show(&Progress::StageStarted { stage, name })?;
                 }
@@ -301,7 +313,7 @@ impl Follow {
                         .map(|(_, _, since)| *since);
                     self.logs.retain(|(open, _, _)| *open != stage);
                     let name = self.name(stage);
-                    let millis = since.map_or(0, millis);
+                    let millis = millis(since, event.at);
                     self.view.show(&Progress::StageFinished {
                         stage,
                         name,
@@ -313,7 +325,7 @@ impl Follow {
                 RunnerEventKind::Finished { result, problem } => {
                     self.view.show(&Progress::Built {
                         result,
-                        millis: millis(self.started),
+                        millis: millis(self.started, event.at),
                     })?;
                     return Ok(Some((result, problem)));
                 }
@@ -346,6 +358,8 @@ impl Follow {
     }
 }
 
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// The time between two events, in milliseconds.
+fn millis(since: Option<Timestamp>, until: Timestamp) -> u64 {
+    let took = since.map_or(0, |since| until.as_millisecond() - since.as_millisecond());
+    u64::try_from(took).unwrap_or(0)
 }
