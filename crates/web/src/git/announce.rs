@@ -122,6 +122,10 @@ pub(super) fn problem(problem: &Problem) -> Vec<String> {
     for cause in &problem.causes {
         lines.extend(cause.lines().map(|line| format!("       {}", shown(line))));
     }
+    if let Some(hint) = &problem.hint {
+        lines.push(String::new());
+        lines.push(format!("       {}", shown(hint)));
+    }
     let output = &problem.output[problem.output.len().saturating_sub(LAST_LINES)..];
     if !output.is_empty() {
         lines.push(String::new());
@@ -130,10 +134,6 @@ pub(super) fn problem(problem: &Problem) -> Vec<String> {
                 .iter()
                 .map(|line| format!("       | {}", shown(line))),
         );
-    }
-    if let Some(hint) = &problem.hint {
-        lines.push(String::new());
-        lines.push(format!("       {}", shown(hint)));
     }
     lines.push(String::new());
     lines
