@@ -294,16 +294,17 @@ fn app_line(id: &InstanceId, line: &str) -> AppLogLine {
     }
 }
 
-/// Removes logs of an app's ended instances but the newest, for the disk's sake.
+/// Removes logs of an app's ended instances beyond the newest `keep` or beyond `bytes` in all, for the disk's sake.
 pub(crate) fn sweep(
     folder: &Path,
     keep: usize,
+    bytes: u64,
     is_alive: impl Fn(&InstanceId) -> bool,
 ) -> Result<(), Problem> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Ok(());
     };
-    let mut ended: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+    let mut ended: BTreeMap<u64, Vec<(PathBuf, u64)>> = BTreeMap::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some((id, _)) = name.to_str().and_then(|name| name.split_once(".log")) else {
@@ -313,12 +314,22 @@ pub(crate) fn sweep(
             continue;
         };
         if !is_alive(&id) {
-            ended.entry(id.serial()).or_default().push(entry.path());
+            let size = entry.metadata().map_or(0, |data| data.len());
+            ended
+                .entry(id.serial())
+                .or_default()
+                .push((entry.path(), size));
         }
     }
-    let surplus = ended.len().saturating_sub(keep);
-    for path in ended.into_values().take(surplus).flatten() {
-        std::fs::remove_file(&path).map_err(|error| problem::file("remove", &path, &error))?;
+    let mut kept = 0;
+    for (newer, files) in ended.into_values().rev().enumerate() {
+        kept += files.iter().map(|(_, size)| size).sum::<u64>();
+        if newer < keep && kept <= bytes {
+            continue;
+        }
+        for (path, _) in files {
+            std::fs::remove_file(&path).map_err(|error| problem::file("remove", &path, &error))?;
+        }
     }
     Ok(())
 }

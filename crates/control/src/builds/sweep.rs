@@ -16,6 +16,8 @@ const EVERY: Duration = Duration::from_secs(600);
 const FIRST: Duration = Duration::from_secs(20);
 /// How many ended instances of an app keep their log.
 const LOGS: usize = 40;
+/// How many bytes the logs of ended instances of an app may take.
+const LOG_BYTES: u64 = 200 << 20;
 
 /// Sweeps now and then until the end.
 pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
@@ -44,7 +46,7 @@ pub(crate) async fn once(control: &Control) -> Result<(), Problem> {
             .cloned()
             .collect();
         let folder = control.settings().home.app_logs(&app.name);
-        blocking(move || logs::sweep(&folder, LOGS, |id| alive.contains(id))).await?;
+        blocking(move || logs::sweep(&folder, LOGS, LOG_BYTES, |id| alive.contains(id))).await?;
     }
     Ok(())
 }

@@ -59,11 +59,7 @@ impl Share {
     }
 
     fn percent(self) -> u64 {
-        if self.requests == 0 {
-            0
-        } else {
-            self.failed * 100 / self.requests
-        }
+        (self.failed * 100).checked_div(self.requests).unwrap_or(0)
     }
 }
 

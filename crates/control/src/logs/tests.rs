@@ -128,7 +128,7 @@ fn the_logs_of_the_newest_ended_instances_and_of_living_ones_stay() {
         write(folder.path(), name, &[(1, "x")]);
     }
     std::fs::write(folder.path().join("other"), "").unwrap();
-    sweep(folder.path(), 2, |id| id.serial() == 1).unwrap();
+    sweep(folder.path(), 2, 1000, |id| id.serial() == 1).unwrap();
     let mut left: Vec<String> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -144,4 +144,24 @@ fn the_logs_of_the_newest_ended_instances_and_of_living_ones_stay() {
             "other"
         ]
     );
+}
+
+#[test]
+fn the_logs_of_ended_instances_stay_within_their_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    for serial in 1..=4 {
+        std::fs::write(
+            folder.path().join(format!("a.web.v1.{serial}.log")),
+            vec![b'x'; 100],
+        )
+        .unwrap();
+    }
+    sweep(folder.path(), 100, 250, |_| false).unwrap();
+    let left = |serial: u32| {
+        folder
+            .path()
+            .join(format!("a.web.v1.{serial}.log"))
+            .exists()
+    };
+    assert_eq!([1, 2, 3, 4].map(left), [false, false, true, true]);
 }

@@ -1,6 +1,6 @@
 //! Control with real repositories, real processes under real shims, and a real store; the proxy's side of the protocol
 //! is the test's own.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod administration;
 mod building;

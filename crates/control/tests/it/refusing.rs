@@ -328,3 +328,32 @@ async fn a_port_that_somebody_else_uses_is_passed_over() {
     );
     assert_eq!(world.get("shop", "/").await.unwrap(), "one");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_from_somebody_else_on_the_port_counts_for_nothing() {
+    let world = World::with(|settings| {
+        let (first, _) = settings.ports;
+        settings.ports = (first + 350, first + 350);
+    })
+    .await;
+    let repository = world.repository("shop");
+    let mut app = spec("silent");
+    app.health.path = None;
+    app.health.start_ms = 3000;
+    repository.version("one", &app);
+    let accepted = world.request(&repository).await.unwrap();
+    until("the candidate is there", async || {
+        (!world.instances_or_none("shop").await.is_empty()).then_some(())
+    })
+    .await;
+    let _other = until("the port is ours", async || {
+        std::net::TcpListener::bind(("127.0.0.1", world.settings.ports.0)).ok()
+    })
+    .await;
+    let outcome = world.outcome(accepted.build).await;
+    let message = &outcome.refused().message;
+    assert!(
+        message.starts_with("something else listens on $PORT"),
+        "{message}"
+    );
+}
