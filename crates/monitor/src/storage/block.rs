@@ -5,7 +5,7 @@
 
 use super::block_build::{END_MAGIC, FOOTER_BYTES, Footer, MAGIC};
 use super::index::{Index, RowPage, Sections};
-use super::pack::{Unpack, ValuePacker, take_times};
+use super::pack::{Unpack, Unzip, ValuePacker, take_times};
 use super::{Matcher, StoreError};
 use crate::labels::Labels;
 use std::collections::HashMap;
@@ -208,7 +208,7 @@ impl Block {
         })
     }
 
-    fn frame(&self, at: usize, length: usize, unpacked: usize) -> Option<Vec<u8>> {
+    fn frame(&self, unzip: &Unzip, at: usize, length: usize, unpacked: usize) -> Option<Vec<u8>> {
         if unpacked > MAX_UNPACKED {
             return None;
         }
@@ -217,10 +217,10 @@ impl Block {
         if crc32fast::hash(from.rest()) != crc {
             return None;
         }
-        zstd::bulk::decompress(from.rest(), unpacked).ok()
+        unzip.unpack(from.rest(), unpacked)
     }
 
-    fn read_times(&self, number: u64) -> Option<Arc<[i64]>> {
+    fn read_times(&self, unzip: &Unzip, number: u64) -> Option<Arc<[i64]>> {
         let at = usize::try_from(number).ok()?.checked_mul(24)?;
         let mut from = Unpack::new(self.map[self.times.clone()].get(at..)?);
         let (at, length, unpacked) = (
@@ -228,7 +228,7 @@ impl Block {
             from.u64()? as usize,
             from.u64()? as usize,
         );
-        let packed = self.frame(at, length, unpacked)?;
+        let packed = self.frame(unzip, at, length, unpacked)?;
         Some(take_times(&mut Unpack::new(&packed))?.into())
     }
 }
@@ -239,6 +239,7 @@ pub(super) struct BlockCursor {
     groups: Vec<Option<UnpackedGroup>>,
     times: HashMap<u64, Arc<[i64]>>,
     packer: ValuePacker,
+    unzip: Unzip,
 }
 
 struct UnpackedGroup {
@@ -251,13 +252,14 @@ struct UnpackedGroup {
 }
 
 impl BlockCursor {
-    pub(super) fn new(block: Arc<Block>) -> Self {
+    pub(super) fn new(block: Arc<Block>, unzip: Unzip) -> Self {
         let groups = block.parts.iter().map(|_| None).collect();
         Self {
             block,
             groups,
             times: HashMap::new(),
             packer: ValuePacker::default(),
+            unzip,
         }
     }
 
@@ -318,7 +320,7 @@ impl BlockCursor {
                 .is_none_or(|group| group.number != number)
             {
                 self.groups[part] = None;
-                self.groups[part] = Some(UnpackedGroup::unpack(&self.block, number)?);
+                self.groups[part] = Some(UnpackedGroup::unpack(&self.block, &self.unzip, number)?);
             }
         }
         let group = self.groups[part].as_ref()?;
@@ -336,7 +338,7 @@ impl BlockCursor {
                 if self.times.len() >= KEPT_TIMES {
                     self.times.clear();
                 }
-                let vector = self.block.read_times(number)?;
+                let vector = self.block.read_times(&self.unzip, number)?;
                 self.times.insert(number, vector.clone());
                 vector
             }
@@ -368,9 +370,9 @@ impl BlockCursor {
 }
 
 impl UnpackedGroup {
-    fn unpack(block: &Block, number: usize) -> Option<Self> {
+    fn unpack(block: &Block, unzip: &Unzip, number: usize) -> Option<Self> {
         let entry = block.group(number)?;
-        let bytes = block.frame(entry.at, entry.length, entry.unpacked)?;
+        let bytes = block.frame(unzip, entry.at, entry.length, entry.unpacked)?;
         let mut from = Unpack::new(&bytes);
         let count = from.length()?;
         if count > bytes.len() {

@@ -7,7 +7,7 @@
 //! footer  fixed size, see `Footer`
 //! ```
 //! A *part* is the stretch of time of one window; a merged block has several under one index. The runs of a part are in
-//! order of series, cut into groups that unpack to about 32 KiB. A run is the number of its vector of times and its
+//! order of series, cut into groups that unpack to about 16 KiB. A run is the number of its vector of times and its
 //! values; series scraped together share that vector.
 
 use super::index;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub(super) const MAGIC: &[u8; 8] = b"LWBLOCK1";
 pub(super) const END_MAGIC: &[u8; 8] = b"LWBLKEND";
 /// Bytes at which a group is closed.
-const GROUP_BYTES: usize = 32 << 10;
+const GROUP_BYTES: usize = 16 << 10;
 const LEVEL: i32 = 3;
 /// More missing series than this in a row end a group.
 const LARGEST_GAP: u32 = 256;

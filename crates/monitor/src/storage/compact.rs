@@ -6,6 +6,7 @@ use super::block::{Block, BlockCursor, OpenError};
 use super::block_build::BlockBuilder;
 use super::head::{BlockSet, Excerpt, MemSeries, Shared, lock};
 use super::index::RowPage;
+use super::pack::Unzip;
 use super::{Damage, Store, StoreError, SyncPolicy, log};
 use crate::labels::Labels;
 use std::path::{Path, PathBuf};
@@ -391,7 +392,7 @@ fn merge_blocks(
     let mut builder = BlockBuilder::create(&folder.join("merged.tmp"), start, end)?;
     let (mut times, mut values) = (Vec::new(), Vec::new());
     for (block, rows) in sources.iter().zip(&rows) {
-        let mut cursor = BlockCursor::new(block.clone());
+        let mut cursor = BlockCursor::new(block.clone(), Unzip::default());
         for part in block.parts() {
             builder.begin_part(part.start, part.end)?;
             for &(series, target) in rows {

@@ -13,7 +13,7 @@
 //! ```
 
 use super::Matcher;
-use super::pack::{Unpack, put_number};
+use super::pack::{Unpack, Unzip, put_number};
 use super::postings::intersect;
 use crate::labels::Labels;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use std::ops::Range;
 mod tests;
 
 /// Series in a page of rows.
-pub(super) const PAGE: usize = 128;
+pub(super) const PAGE: usize = 64;
 /// A page of rows is never larger than this when unpacked; what claims to be is damaged.
 const MAX_PAGE_BYTES: usize = 64 << 20;
 
@@ -132,6 +132,16 @@ pub(super) struct RowPage {
     number: Option<usize>,
     starts: Vec<u32>,
     bytes: Vec<u8>,
+    unzip: Unzip,
+}
+
+impl RowPage {
+    pub(super) fn new(unzip: Unzip) -> Self {
+        Self {
+            unzip,
+            ..Self::default()
+        }
+    }
 }
 
 struct Pair<'a> {
@@ -351,7 +361,7 @@ impl Index {
             return None;
         }
         let packed = file[self.sections.rows.clone()].get(at..at.checked_add(length)?)?;
-        page.bytes = zstd::bulk::decompress(packed, unpacked).ok()?;
+        page.bytes = page.unzip.unpack(packed, unpacked)?;
         page.starts.clear();
         let mut from = Unpack::new(&page.bytes);
         while !from.is_empty() {

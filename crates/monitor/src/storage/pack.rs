@@ -7,6 +7,23 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Unpacks zstd frames with one context for a whole query: making one costs as much as unpacking a small frame.
+#[derive(Clone, Default)]
+pub(super) struct Unzip(Arc<Mutex<Option<zstd::bulk::Decompressor<'static>>>>);
+
+impl Unzip {
+    /// The unpacked bytes, `size` of them at most; `None` where the frame is damaged.
+    pub(super) fn unpack(&self, packed: &[u8], size: usize) -> Option<Vec<u8>> {
+        let mut context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if context.is_none() {
+            *context = Some(zstd::bulk::Decompressor::new().ok()?);
+        }
+        context.as_mut()?.decompress(packed, size).ok()
+    }
+}
+
 /// Appends an LEB128 number.
 pub(super) fn put_number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {

@@ -3,6 +3,7 @@
 use super::block::{Block, BlockCursor};
 use super::head::{Excerpt, MemSeries, ReaderGuard, Readers, Shared, lock};
 use super::index::RowPage;
+use super::pack::Unzip;
 use super::{Damage, Matcher, Store};
 use crate::labels::Labels;
 use std::collections::{BTreeSet, HashMap};
@@ -73,6 +74,7 @@ impl Selection {
             .filter(|block| low <= high && block.overlaps(low, high))
             .cloned()
             .collect();
+        let unzip = Unzip::default();
         let mut damaged = 0;
         if !blocks.is_empty() {
             let mut known: HashMap<Labels, usize> = rows
@@ -81,7 +83,7 @@ impl Selection {
                 .map(|(at, row)| (row.labels.clone(), at))
                 .collect();
             for (number, block) in blocks.iter().enumerate() {
-                let complete = each_match(block, matchers, |series, labels| {
+                let complete = each_match(block, &unzip, matchers, |series, labels| {
                     let at = *known.entry(labels).or_insert_with_key(|labels| {
                         rows.push(Row {
                             labels: labels.clone(),
@@ -99,7 +101,10 @@ impl Selection {
             }
         }
         rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        let cursors = blocks.into_iter().map(BlockCursor::new).collect();
+        let cursors = blocks
+            .into_iter()
+            .map(|block| BlockCursor::new(block, unzip.clone()))
+            .collect();
         let border = set.border;
         Self {
             guard,
@@ -186,11 +191,16 @@ fn report(shared: &Shared, block: &Block, what: &str) {
 }
 
 /// Calls `found` with each matching series of a block; `false` where its index is damaged.
-fn each_match(block: &Block, matchers: &[Matcher], mut found: impl FnMut(u32, Labels)) -> bool {
+fn each_match(
+    block: &Block,
+    unzip: &Unzip,
+    matchers: &[Matcher],
+    mut found: impl FnMut(u32, Labels),
+) -> bool {
     let Some(series) = block.matching(matchers) else {
         return false;
     };
-    let mut page = RowPage::default();
+    let mut page = RowPage::new(unzip.clone());
     for number in series {
         let Some(labels) = block.labels(number, &mut page) else {
             return false;

@@ -24,7 +24,13 @@ fn build(path: &Path, first: &Runs, second: &Runs) -> Vec<Labels> {
 
 fn read(block: &Arc<Block>, series: u32, low: i64, high: i64) -> Result<Vec<(i64, u64)>, usize> {
     let (mut times, mut values) = (vec![], vec![]);
-    BlockCursor::new(block.clone()).read(series, low, high, &mut times, &mut values)?;
+    BlockCursor::new(block.clone(), Unzip::default()).read(
+        series,
+        low,
+        high,
+        &mut times,
+        &mut values,
+    )?;
     Ok(times
         .into_iter()
         .zip(values.iter().map(|v| v.to_bits()))
@@ -50,7 +56,7 @@ proptest! {
         prop_assume!(first.iter().chain(&second).any(|run| !run.is_empty()));
         build(&path, &first, &second);
         let block = Arc::new(Block::open(&path).ok().unwrap());
-        let mut all = BlockCursor::new(block.clone());
+        let mut all = BlockCursor::new(block.clone(), Unzip::default());
         for at in 0..first.len() {
             let expected: Vec<(i64, u64)> = first[at].iter().map(|s| (s.0, s.1.to_bits()))
                 .chain(second[at].iter().map(|s| (s.0 + 1_000_000, s.1.to_bits()))).collect();
