@@ -188,6 +188,22 @@ pub async fn domains(control: &Control, app: &AppName) -> Result<Vec<api::Domain
 pub async fn add_domain(control: &Control, app: &AppName, domain: &str) -> Result<(), Problem> {
     control.app(app).await?;
     let domain = check_domain(domain)?;
+    let own_host = domain
+        .strip_suffix(".localhost")
+        .and_then(|label| label.parse::<AppName>().ok());
+    if let Some(other) = own_host
+        && other != *app
+        && control
+            .store
+            .app(&other)
+            .await
+            .map_err(problem::store)?
+            .is_some()
+    {
+        return Err(Problem::conflict(format!(
+            "`{domain}` is the address of the app `{other}`"
+        )));
+    }
     let owner = control
         .store
         .add_domain(app, &domain)

@@ -10,7 +10,7 @@ use launchway_store::StoredDeploy;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::steps;
+use super::{steps, verify};
 use crate::Control;
 
 /// How long after the store could not be read it is tried again.
@@ -20,6 +20,9 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
     let mut busy: HashSet<AppName> = HashSet::new();
     let mut running: JoinSet<AppName> = JoinSet::new();
+    if let Err(problem) = verify::resume(&control).await {
+        tracing::warn!(%problem, "new releases are not watched");
+    }
     loop {
         let mut readable = true;
         match control.store.active_deploys().await {

@@ -66,10 +66,7 @@ impl Share {
 /// Remembers how the release before does, where the new one is to be watched.
 pub(super) async fn baseline(control: &Control, release: &Release) -> Option<Baseline> {
     control.settings().verify?;
-    if ROLLED_BACK
-        .iter()
-        .any(|words| release.cause.starts_with(words))
-    {
+    if !may_be_rolled_back(release) {
         return None;
     }
     let serving = control.store.app(&release.app).await.ok()??.serving?;
@@ -93,6 +90,57 @@ pub(super) fn watch(control: &Control, release: Arc<Release>, baseline: Baseline
             () = watch_until(&shared, &release, &baseline, Instant::now() + time) => {}
         }
     });
+}
+
+/// Goes on watching the releases that came into service shortly before control ended.
+pub(super) async fn resume(control: &Control) -> Result<(), Problem> {
+    let Some(time) = control.settings().verify else {
+        return Ok(());
+    };
+    for release in control
+        .store
+        .serving_releases()
+        .await
+        .map_err(problem::store)?
+    {
+        let newest = control
+            .store
+            .deploys(&release.app, 1)
+            .await
+            .map_err(problem::store)?
+            .pop();
+        let ended = newest
+            .filter(|deploy| deploy.deploy.release == release.number)
+            .and_then(|deploy| deploy.ended);
+        let young =
+            ended.is_some_and(|ended| Timestamp::now().duration_since(ended).unsigned_abs() < time);
+        if !young || !may_be_rolled_back(&release) {
+            continue;
+        }
+        let before = control
+            .store
+            .served_before(&release.app, release.number)
+            .await
+            .map_err(problem::store)?;
+        if let Some(before) = before {
+            // What the one before did is not counted any more; it served, so it counts as good.
+            watch(
+                control,
+                Arc::new(release),
+                Baseline {
+                    before,
+                    share: Share::default(),
+                },
+            );
+        }
+    }
+    Ok(())
+}
+
+fn may_be_rolled_back(release: &Release) -> bool {
+    !ROLLED_BACK
+        .iter()
+        .any(|words| release.cause.starts_with(words))
 }
 
 async fn watch_until(control: &Control, release: &Release, baseline: &Baseline, end: Instant) {

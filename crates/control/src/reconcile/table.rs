@@ -12,39 +12,48 @@ use crate::routes::loopback;
 const WEIGHT: u16 = 100;
 
 /// The routes of all apps. It depends on nothing but what is given, so that the same state gives the same table.
+///
+/// A host leads to one app, since the proxy refuses a table in which it leads to two, and with it what every other app
+/// waits for. An app's own `APP.localhost` comes first, then what was added with `domains add`, then what releases name;
+/// among equals the first app by name.
 pub(super) fn compile(wanted: &BTreeMap<AppName, Wanted>, observed: &Observed) -> Vec<Route> {
-    // A host that two apps name goes to the one that added it as a domain, then to the first by name.
-    let mut taken: BTreeSet<String> = wanted
-        .values()
-        .flat_map(|wanted| wanted.domains.iter().cloned())
+    let mut taken: BTreeSet<String> = wanted.keys().map(own_host).collect();
+    let mut hosts: BTreeMap<&AppName, Vec<String>> = wanted
+        .keys()
+        .map(|app| (app, vec![own_host(app)]))
         .collect();
-    let mut routes = Vec::new();
-    for (app, wanted) in wanted {
-        let Some(backend) = backend(app, wanted, observed) else {
-            continue;
-        };
-        let mut hosts = vec![format!("{app}.localhost")];
-        hosts.extend(wanted.domains.iter().cloned());
-        for domain in &wanted.release.spec.domains {
+    let added = wanted.iter().map(|(app, wanted)| (app, &wanted.domains));
+    let named = wanted
+        .iter()
+        .map(|(app, wanted)| (app, &wanted.release.spec.domains));
+    for (app, domains) in added.chain(named) {
+        for domain in domains {
             let domain = domain.to_ascii_lowercase();
             if taken.insert(domain.clone()) {
-                hosts.push(domain);
+                hosts.entry(app).or_default().push(domain);
             }
         }
-        let mut seen = BTreeSet::new();
-        hosts.retain(|host| seen.insert(host.clone()));
-        routes.push(Route {
-            name: app.to_string(),
-            app: app.clone(),
-            release: wanted.release.number,
-            hosts,
-            prefix: "/".to_owned(),
-            strip_prefix: false,
-            backend,
-            rules: Rules::default(),
-        });
     }
-    routes
+    wanted
+        .iter()
+        .filter_map(|(app, wanted)| {
+            Some(Route {
+                name: app.to_string(),
+                app: app.clone(),
+                release: wanted.release.number,
+                hosts: hosts.remove(app)?,
+                prefix: "/".to_owned(),
+                strip_prefix: false,
+                backend: backend(app, wanted, observed)?,
+                rules: Rules::default(),
+            })
+        })
+        .collect()
+}
+
+/// The host that every app has.
+fn own_host(app: &AppName) -> String {
+    format!("{app}.localhost")
 }
 
 /// What answers an app's requests; none for an app of workers alone.

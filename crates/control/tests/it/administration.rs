@@ -136,6 +136,13 @@ async fn domains_are_routed_at_once_and_belong_to_one_app() {
         problem.message,
         "the domain `shop.example.org` belongs to the app `shop`"
     );
+    let problem = apps::add_domain(&world.control, &name("cart"), "shop.localhost")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        problem.message,
+        "`shop.localhost` is the address of the app `shop`"
+    );
     for odd in [
         "http://a.org",
         "a.org:80",

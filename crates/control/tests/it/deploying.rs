@@ -491,11 +491,13 @@ async fn of_waiting_builds_the_newest_wins_and_a_deploy_can_be_cancelled() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_fails_its_first_requests_is_rolled_back_with_the_reason() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let repository = serving(&world).await;
     repository.version("two", &spec("serve"));
     world.deploy(&repository).await.succeeded();
     let instance = world.proxy.targets("shop").remove(0).instance;
+    // It is watched on by the next control.
+    world.restart_control().await;
     let target = TargetStats {
         instance,
         requests: 30,

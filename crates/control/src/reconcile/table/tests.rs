@@ -120,7 +120,8 @@ fn a_host_belongs_to_one_app() {
     let (a, mut first) = wanted("a", spec.clone());
     first.domains = vec!["a.org".to_owned()];
     let (b, mut second) = wanted("b", spec);
-    second.domains = vec!["own.org".to_owned()];
+    // Who names another app's own host does not get it, and harms nobody.
+    second.domains = vec!["a.localhost".to_owned(), "own.org".to_owned()];
     let routes = compile(
         &BTreeMap::from([(a, first), (b, second)]),
         &Observed::default(),
