@@ -1,7 +1,11 @@
 //! `launchway proxy`
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use launchway_proxy::cidr::Cidr;
+use launchway_proxy::options::{AccessLog, Certificate, Https};
 
 use crate::cli::Context;
 use crate::roles::{self, FromParent};
@@ -17,6 +21,24 @@ pub(crate) struct Proxy {
     /// Where `GET /metrics` and `GET /healthz` are answered
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Where visitors come over HTTPS; needs a certificate
+    #[arg(long, value_name = "ADDRESS", requires = "certificate")]
+    https: Vec<SocketAddr>,
+    /// A certificate chain as a PEM file, leaf first; one for each --key, chosen by the name that a visitor asks for
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Vec<PathBuf>,
+    /// The private key of the certificate at the same place in the list
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Vec<PathBuf>,
+    /// A proxy in front, by address or range, whose X-Forwarded fields are believed
+    #[arg(long, value_name = "RANGE")]
+    trust: Vec<Cidr>,
+    /// Log each request as a line of JSON to this file, which is rotated
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// Take the sockets over from the proxy that runs here, which then ends: an upgrade that fails no request
+    #[arg(long)]
+    take_over: bool,
     #[command(flatten)]
     from_parent: FromParent,
 }
@@ -29,6 +51,24 @@ pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
     let mut options = launchway_proxy::Options::new(settings.home(), vec![args.listen]);
     options.inherited.extend(args.from_parent.listener()?);
     options.admin = args.admin;
+    options.trusted = args.trust;
+    options.take_over = args.take_over;
+    options.access_log = args.access_log.map(AccessLog::new);
+    anyhow::ensure!(
+        args.certificate.len() == args.key.len(),
+        "there are {} certificates and {} keys: each certificate needs its key",
+        args.certificate.len(),
+        args.key.len()
+    );
+    if !args.https.is_empty() {
+        let pairs = args.certificate.into_iter().zip(args.key);
+        options.https = Some(Https {
+            listen: args.https,
+            certificates: pairs
+                .map(|(chain, key)| Certificate { chain, key })
+                .collect(),
+        });
+    }
     launchway_proxy::run(options)?;
     Ok(ExitCode::SUCCESS)
 }
