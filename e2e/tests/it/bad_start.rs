@@ -137,7 +137,7 @@ fn an_app_whose_main_process_forks_away_is_refused() {
     repository.replace(
         "app.py",
         "    print(\"starting\"",
-        "    if os.fork(): os._exit(0)\n    print(\"starting\"",
+        "    if os.fork(): os._exit(0)\n    time.sleep(1)\n    print(\"starting\"",
     );
     repository.commit("it daemonizes itself");
     let ran = shared().run_in(repository.path(), &["deploy"]);
