@@ -13,7 +13,7 @@ fn a_problem_in_a_file_shows_its_line_and_the_way_to_mend_it() {
             text: Some("tiemout = \"3m\"".to_owned()),
         });
     insta::assert_snapshot!(render(&problem, false), @r#"
-     × unknown key `tiemout`
+      × unknown key `tiemout`
         ╭─[launchway.toml:12:1]
      12 │ tiemout = "3m"
         · ───┬───
