@@ -149,7 +149,7 @@ impl Control {
     /// [`Settings::stop_instances_on_shutdown`].
     ///
     /// # Errors
-    /// It runs already or ran before, or the store cannot be read at the start.
+    /// It runs already or ran before, the store cannot be read at the start, or a part of control broke.
     pub async fn run(&self, cancel: CancellationToken) -> Result<(), Problem> {
         let parts = self
             .parts
@@ -163,22 +163,34 @@ impl Control {
         let outer = TaskTracker::new();
         let inner = TaskTracker::new();
         let inner_cancel = CancellationToken::new();
-        let courier = parts.courier;
-        inner.spawn({
-            let (control, cancel) = (control.clone(), inner_cancel.clone());
-            async move { courier.run(&control, cancel).await }
-        });
         let reconciler =
             reconcile::Reconciler::new(control.clone(), parts.observed, inner_cancel.clone())
                 .await?;
-        let events = parts.events;
-        inner.spawn(reconciler.run(events));
-        outer.spawn(builds::queue::run(control.clone(), cancel.clone()));
-        outer.spawn(deploys::queue::run(control.clone(), cancel.clone()));
+        let courier = parts.courier;
+        let mut carrying = inner.spawn({
+            let (control, cancel) = (control.clone(), inner_cancel.clone());
+            async move { courier.run(&control, cancel).await }
+        });
+        let mut reconciling = inner.spawn(reconciler.run(parts.events));
+        // Ended by us as well where one part ends before its time.
+        let cancel = cancel.child_token();
+        let mut building = outer.spawn(builds::queue::run(control.clone(), cancel.clone()));
+        let mut deploying = outer.spawn(deploys::queue::run(control.clone(), cancel.clone()));
         outer.spawn(builds::sweep::run(control.clone(), cancel.clone()));
         outer.spawn(samples::run(control.clone(), cancel.clone()));
         outer.close();
-        cancel.cancelled().await;
+        let ended = tokio::select! {
+            // A part that ends because it is told to may be seen in the same moment.
+            biased;
+            () = cancel.cancelled() => Ok(()),
+            // A part that ends by itself has panicked. Control without it would look alive and do nothing; the next
+            // control takes everything up again.
+            _ = &mut carrying => Err("the way to the proxy"),
+            _ = &mut reconciling => Err("the loop of instances"),
+            _ = &mut building => Err("the queue of builds"),
+            _ = &mut deploying => Err("the queue of deploys"),
+        };
+        cancel.cancel();
         outer.wait().await;
         self.cancel.cancel();
         self.tasks.close();
@@ -190,7 +202,7 @@ impl Control {
         inner_cancel.cancel();
         inner.wait().await;
         self.store.close().await;
-        Ok(())
+        ended.map_err(|part| Problem::internal(format!("{part} ended, and control with it")))
     }
 
     /// What control was started with.
