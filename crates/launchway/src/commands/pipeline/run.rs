@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
     let runner = Runner::start(&build)?;
     let mut follow = Follow::new(context, &build, !args.quiet, job.description.is_some());
-    let ended = follow.to_the_end(runner);
+    let ended = follow.until_it_ends(runner);
     if args.keep {
         let kept = place.keep();
         context.output.note(format!("kept in {}", kept.display()));
@@ -260,7 +260,10 @@ impl Follow {
         }
     }
 
-    fn to_the_end(&mut self, mut runner: Runner) -> anyhow::Result<(BuildResult, Option<Problem>)> {
+    fn until_it_ends(
+        &mut self,
+        mut runner: Runner,
+    ) -> anyhow::Result<(BuildResult, Option<Problem>)> {
         loop {
             // Asked before the spool is read: what the runner wrote last is then read too.
             let ended = runner.0.try_wait()?;
