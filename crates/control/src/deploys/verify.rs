@@ -1,8 +1,8 @@
 //! After the switch: whether the new release does worse than the one before, by the proxy's own counters and by what
 //! its instances do. One that does is rolled back without anybody's hand, with the reason.
 //!
-//! The rule is made to be wrong seldom: it needs a good number of requests of which at least half failed, and a release
-//! before that did much better; or instances that all crash again and again. A release that is a rollback itself is
+//! The rule is made to be wrong seldom: for some seconds in a row at least half of a good number of requests failed, and
+//! the release before did much better; or all instances stay down after crashing again and again. A release that is a rollback itself is
 //! left alone, so that two bad releases do not take turns.
 
 use std::sync::Arc;
@@ -26,6 +26,8 @@ const ENOUGH: u64 = 20;
 const BAD: u64 = 50;
 /// The share up to which the release before counts as good, in percent.
 const GOOD: u64 = 20;
+/// How many looks in a row must be bad.
+const IN_A_ROW: u32 = 4;
 /// How often each instance must have crashed.
 const CRASHES: u64 = 3;
 /// What the cause of a release that must not be rolled back by itself starts with.
@@ -56,6 +58,17 @@ impl Share {
             requests: sum.requests + target.requests + target.failures,
             failed: sum.failed + target.server_errors + target.failures,
         })
+    }
+
+    /// What was added to an earlier count; all of it where the counters began anew.
+    fn since(self, earlier: Self) -> Self {
+        if self.requests < earlier.requests || self.failed < earlier.failed {
+            return self;
+        }
+        Self {
+            requests: self.requests - earlier.requests,
+            failed: self.failed - earlier.failed,
+        }
     }
 
     fn percent(self) -> u64 {
@@ -144,6 +157,7 @@ fn may_be_rolled_back(release: &Release) -> bool {
 }
 
 async fn watch_until(control: &Control, release: &Release, baseline: &Baseline, end: Instant) {
+    let mut record = Record::default();
     while Instant::now() < end {
         tokio::time::sleep(LOOK).await;
         match still_serves_alone(control, release).await {
@@ -154,19 +168,63 @@ async fn watch_until(control: &Control, release: &Release, baseline: &Baseline, 
                 continue;
             }
         }
-        let stats = control.proxy.stats().await.unwrap_or_default();
+        let Some(stats) = control.proxy.stats().await else {
+            continue;
+        };
         let share = Share::of(&stats, |id| {
             *id.app() == release.app && id.release() == release.number
         });
-        let reason = judge(baseline.share, share)
-            .or_else(|| judge_crashes(&control.observed.borrow(), release));
-        if let Some(reason) = reason {
+        let crashes = crashes(&control.observed.borrow(), release);
+        if let Some(reason) = record.look(baseline.share, share, crashes) {
             tracing::warn!(app = %release.app, release = %release.number, reason, "the release is rolled back");
             if let Err(problem) = roll_back(control, &baseline.before, &reason).await {
                 tracing::error!(app = %release.app, %problem, "the release could not be rolled back");
             }
             return;
         }
+    }
+}
+
+/// What was seen of a release, look by look. One bad moment (an instance that was killed and is back a second later) is
+/// no reason; several in a row are.
+#[derive(Debug, Default)]
+struct Record {
+    counted: Share,
+    /// What happened in the looks in a row in which most requests failed, and how many these were.
+    bad: Share,
+    bad_looks: u32,
+    /// The looks in a row in which all instances were down after several crashes.
+    down_looks: u32,
+}
+
+impl Record {
+    /// Takes in one look: all that was counted so far, and how often the instances crashed where all of them are down.
+    /// Gives the reason to roll back, if there is one now.
+    fn look(&mut self, before: Share, counted: Share, crashes: Option<u64>) -> Option<String> {
+        let fresh = counted.since(self.counted);
+        self.counted = counted;
+        if fresh.requests > 0 && fresh.percent() >= BAD {
+            self.bad = Share {
+                requests: self.bad.requests + fresh.requests,
+                failed: self.bad.failed + fresh.failed,
+            };
+            self.bad_looks += 1;
+        } else if fresh.requests > 0 {
+            (self.bad, self.bad_looks) = (Share::default(), 0);
+        }
+        self.down_looks = if crashes.is_some() {
+            self.down_looks + 1
+        } else {
+            0
+        };
+        if self.bad_looks >= IN_A_ROW && self.bad.requests >= ENOUGH && before.percent() <= GOOD {
+            return Some(format!(
+                "{} of {} requests failed",
+                self.bad.failed, self.bad.requests
+            ));
+        }
+        let crashes = crashes.filter(|_| self.down_looks >= IN_A_ROW)?;
+        Some(format!("its instances crashed {crashes} times"))
     }
 }
 
@@ -184,15 +242,8 @@ async fn still_serves_alone(control: &Control, release: &Release) -> Result<bool
     Ok(app.serving == Some(release.number) && !app.stopped && !newer)
 }
 
-/// Why the new release is worse by its requests, if it is.
-fn judge(before: Share, now: Share) -> Option<String> {
-    let worse = now.requests >= ENOUGH && now.percent() >= BAD && before.percent() <= GOOD;
-    worse.then(|| format!("{} of {} requests failed", now.failed, now.requests))
-}
-
-/// Why the new release is worse by its crashes, if it is: all its web instances are down and each went down again and
-/// again.
-fn judge_crashes(observed: &Observed, release: &Release) -> Option<String> {
+/// How often a release's web instances crashed, where all of them are down and each crashed again and again.
+fn crashes(observed: &Observed, release: &Release) -> Option<u64> {
     let mut crashes = 0;
     for (id, seen) in &observed.instances {
         let ours =
@@ -205,7 +256,7 @@ fn judge_crashes(observed: &Observed, release: &Release) -> Option<String> {
         }
         crashes += seen.restarts;
     }
-    (crashes > 0).then(|| format!("its instances crashed {crashes} times"))
+    (crashes > 0).then_some(crashes)
 }
 
 /// Brings the release before back with the configuration that it had.
