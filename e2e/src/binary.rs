@@ -65,8 +65,10 @@ fn newest_source(crates: &Path) -> SystemTime {
                 if path.file_name().is_some_and(|name| name != "tests") {
                     folders.push(path);
                 }
-            } else if path.file_name().is_some_and(|name| name != "tests.rs")
-                && let Ok(changed) = entry.metadata().and_then(|file| file.modified())
+            } else if path.file_name().is_some_and(|name| {
+                // Nor are hidden files: a failed snapshot test leaves one.
+                name != "tests.rs" && !name.as_encoded_bytes().starts_with(b".")
+            }) && let Ok(changed) = entry.metadata().and_then(|file| file.modified())
             {
                 newest = newest.max(changed);
             }

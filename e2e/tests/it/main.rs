@@ -8,5 +8,6 @@ mod bad_start;
 mod examples;
 mod kills;
 mod page;
+mod pipeline;
 mod push;
 mod up;

@@ -20,7 +20,7 @@ pub(super) fn render(problem: &Problem, color: bool) -> String {
     };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(100)
-        .with_context_lines(0);
+        .with_context_lines(1);
     let report = Report::new(problem);
     let mut text = String::new();
     if handler.render_report(&mut text, &report).is_err() {
@@ -103,17 +103,22 @@ struct OneLine {
 impl SourceCode for OneLine {
     fn read_span<'a>(
         &'a self,
-        _: &SourceSpan,
-        _: usize,
+        span: &SourceSpan,
+        lines_before: usize,
         _: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let whole = SourceSpan::from((0, self.text.len()));
+        // Without lines around it, it is asked where the span begins, for the heading; else for the lines to print.
+        let column = match (lines_before, self.text.get(..span.offset())) {
+            (0, Some(before)) => before.chars().count(),
+            _ => 0,
+        };
         Ok(Box::new(MietteSpanContents::new_named(
             self.file.clone(),
             self.text.as_bytes(),
             whole,
             self.number,
-            0,
+            column,
             1,
         )))
     }

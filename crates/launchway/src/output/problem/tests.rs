@@ -9,15 +9,15 @@ fn a_problem_in_a_file_shows_its_line_and_the_way_to_mend_it() {
         .at(Place {
             file: "launchway.toml".to_owned(),
             line: 12,
-            column: 1,
-            text: Some("tiemout = \"3m\"".to_owned()),
+            column: 3,
+            text: Some("  tiemout = \"3m\"".to_owned()),
         });
     insta::assert_snapshot!(render(&problem, false), @r#"
       × unknown key `tiemout`
-        ╭─[launchway.toml:12:1]
-     12 │ tiemout = "3m"
-        · ───┬───
-        ·    ╰── here
+        ╭─[launchway.toml:12:3]
+     12 │   tiemout = "3m"
+        ·   ───┬───
+        ·      ╰── here
         ╰────
       help: Did you mean `timeout`?
     "#);
