@@ -3,7 +3,7 @@
 //! [`queue`] decides which build runs when; [`drive`] takes one from its job file to its end, across restarts of
 //! control; [`sweep`] keeps what they leave within its budget. Only this module writes a build's state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use launchway_model::build::{Build, BuildResult, BuildState, StageId, TestCase};
@@ -70,11 +70,18 @@ pub async fn cancel(control: &Control, id: BuildId) -> Result<(), Problem> {
             Ok(())
         }
         BuildState::Running { .. } => {
-            let path = control.settings().home.build(id).join(CANCEL_FILE);
-            std::fs::write(&path, "the build was cancelled")
-                .map_err(|error| problem::file("write", &path, &error))
+            let folder = control.settings().home.build(id);
+            ask_to_end(&folder, "the build was cancelled")
+                .map_err(|error| problem::file("write", &folder.join(CANCEL_FILE), &error))
         }
     }
+}
+
+/// Tells a runner to end, and why. The file appears with its text: the runner reads it as soon as it is there.
+pub(crate) fn ask_to_end(folder: &Path, reason: &str) -> std::io::Result<()> {
+    let draft = folder.join("cancel.draft");
+    std::fs::write(&draft, reason)?;
+    std::fs::rename(&draft, folder.join(CANCEL_FILE))
 }
 
 /// The test cases that a build reported so far.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
-use launchway_model::runner::{CANCEL_FILE, JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob};
+use launchway_model::runner::{JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob};
 use launchway_model::{PROTOCOL, Problem};
 use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
@@ -279,7 +279,7 @@ impl Follower {
             .collect();
         if overdue {
             // It is asked to end; what it leaves is killed below.
-            let _ = std::fs::write(folder.join(CANCEL_FILE), "the build took too long");
+            let _ = super::ask_to_end(folder, "the build took too long");
         }
         let marked = folder.to_owned();
         let killed = tokio::task::spawn_blocking(move || runner::end_leftovers(&marked))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::deploy::{DeployPhase, Release};
+use launchway_model::instance::InstanceState;
 use launchway_model::suggest::did_you_mean;
 use launchway_model::{InstanceId, Problem, ProcessType};
 use launchway_store::{DeployEnd, DeployWork, StoredDeploy};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{failure, verify};
 use crate::problem::Persist;
 use crate::recipe::Recipe;
-use crate::reconcile::{Event, Role, Wanted};
+use crate::reconcile::{Event, Observed, Role, Wanted};
 use crate::{Control, problem, recipe, task};
 
 /// Why a deploy did not come to its end.
@@ -407,7 +408,16 @@ async fn wait_until_ready(
             failure::judge(&observed, started, deadline)
         };
         let look_again = match verdict {
-            failure::Verdict::Ready => return Ok(()),
+            failure::Verdict::Ready => {
+                let ended = main_processes(&observed.borrow(), started)
+                    .into_iter()
+                    .any(has_ended);
+                if !ended {
+                    return Ok(());
+                }
+                // A child answers, but the main process is gone: its shim is about to say so.
+                tokio::time::Instant::now() + Duration::from_millis(20)
+            }
             failure::Verdict::Failed { id, why } => {
                 return Err(failure::explain(control, change.release.as_ref(), &id, &why).await);
             }
@@ -420,6 +430,29 @@ async fn wait_until_ready(
             () = tokio::time::sleep_until(look_again) => {}
         }
     }
+}
+
+/// The main processes that the shims of these instances speak of.
+fn main_processes(observed: &Observed, started: &[InstanceId]) -> Vec<u32> {
+    let states = started
+        .iter()
+        .filter_map(|id| observed.instances.get(id).map(|seen| &seen.status));
+    states
+        .filter_map(|state| match state {
+            InstanceState::Running { pid, .. } => Some(*pid),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a process is gone, or only waits for its parent to take note of its end.
+fn has_ended(pid: u32) -> bool {
+    // The state is the first field after the name, which stands in parentheses and may hold any: proc(5).
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| {
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+    })
 }
 
 /// The moment in which the new instances serve: the proxy takes the table, then the store says so. A control that dies

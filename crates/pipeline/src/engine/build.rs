@@ -262,6 +262,12 @@ fn prepare_and_run(
         result = stages::worse(result, BuildResult::Failure);
     }
     drop(watch);
+    if result == BuildResult::Aborted
+        && let Some(StopReason::Cancelled(reason)) = build.stop.reason()
+    {
+        // Cancelled between two stages, it stopped none of them that could tell.
+        build.remember(result, stages::cancelled(&reason));
+    }
     remember_result(job, result);
     let mut problem = build.problem(result);
     if let (Some(problem), Some(group)) =
