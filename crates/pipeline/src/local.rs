@@ -14,7 +14,15 @@ use launchway_model::{AppName, BuildId, PROTOCOL, Problem};
 
 /// The job that builds the working copy of `repository` (any folder in it) below the empty folder `scratch`. The cache lies in
 /// `cache` and is best kept for the next time. Nothing of the working copy, its index or its branches changes.
-pub fn job(repository: &Path, scratch: &Path, cache: &Path) -> Result<RunnerJob, Problem> {
+///
+/// A `pipeline`, the name and text of a file at the root, is built in place of the working copy's own: a Jenkinsfile that lies
+/// elsewhere, or is not saved yet.
+pub fn job(
+    repository: &Path,
+    scratch: &Path,
+    cache: &Path,
+    pipeline: Option<(&str, &str)>,
+) -> Result<RunnerJob, Problem> {
     let repository = repository.canonicalize().map_err(|error| {
         Problem::not_found(format!("there is no folder {}", repository.display())).cause(error)
     })?;
@@ -30,7 +38,7 @@ pub fn job(repository: &Path, scratch: &Path, cache: &Path) -> Result<RunnerJob,
     fs::create_dir_all(scratch).map_err(|error| {
         Problem::internal(format!("cannot make {}", scratch.display())).cause(error)
     })?;
-    let commit = commit_of_working_copy(top, scratch)?;
+    let commit = commit_of_working_copy(top, scratch, pipeline)?;
     let branch = git(top, &[], &["symbolic-ref", "--short", "HEAD"]).ok();
     let name = top.file_name().and_then(OsStr::to_str).unwrap_or("app");
     Ok(RunnerJob {
@@ -55,7 +63,11 @@ pub fn job(repository: &Path, scratch: &Path, cache: &Path) -> Result<RunnerJob,
 }
 
 /// The working copy, with all that is neither committed nor ignored, as a commit.
-fn commit_of_working_copy(top: &Path, scratch: &Path) -> Result<String, Problem> {
+fn commit_of_working_copy(
+    top: &Path,
+    scratch: &Path,
+    pipeline: Option<(&str, &str)>,
+) -> Result<String, Problem> {
     let index = scratch.join("index");
     let index = [("GIT_INDEX_FILE", index.as_os_str())];
     let head = git(
@@ -68,6 +80,24 @@ fn commit_of_working_copy(top: &Path, scratch: &Path) -> Result<String, Problem>
         git(top, &index, &["read-tree", head])?;
     }
     git(top, &index, &["add", "--all", "--", "."])?;
+    if let Some((name, text)) = pipeline {
+        let copy = scratch.join("pipeline");
+        fs::write(&copy, text).map_err(|error| {
+            Problem::internal(format!("cannot write {}", copy.display())).cause(error)
+        })?;
+        let copy = copy.to_string_lossy();
+        let blob = git(
+            top,
+            &[],
+            &["hash-object", "-w", "--no-filters", "--", &copy],
+        )?;
+        let entry = format!("100644,{blob},{name}");
+        git(
+            top,
+            &index,
+            &["update-index", "--add", "--cacheinfo", &entry],
+        )?;
+    }
     let tree = git(top, &index, &["write-tree"])?;
     if let Some(head) = &head
         && git(top, &[], &["rev-parse", &format!("{head}^{{tree}}")])? == tree

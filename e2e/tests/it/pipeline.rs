@@ -52,6 +52,11 @@ fn said(output: &Output) -> String {
 fn folder(jenkinsfile: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("Jenkinsfile"), jenkinsfile).unwrap();
+    let git = Command::new("git")
+        .args(["init", "--quiet", "--initial-branch=main"])
+        .current_dir(folder.path())
+        .status();
+    assert!(git.unwrap().success());
     folder
 }
 
@@ -72,11 +77,24 @@ fn a_jenkinsfile_runs_as_it_stands() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
-    let left: Vec<_> = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, ["Jenkinsfile"], "the folder is as it was");
+    let status = Command::new("git")
+        .args(["status", "--porcelain"])
+        .current_dir(folder.path())
+        .output();
+    let status = String::from_utf8(status.unwrap().stdout).unwrap();
+    assert_eq!(status, "?? Jenkinsfile\n", "the working copy is as it was");
+    // Of a file that lies elsewhere, with a variable.
+    let elsewhere = folder.path().join("other.jenkinsfile");
+    std::fs::write(
+        &elsewhere,
+        "pipeline {\n agent any\n stages { stage('A') { steps { sh 'echo to $TARGET on $BRANCH_NAME' } } }\n}\n",
+    )
+    .unwrap();
+    let ran = pipeline(
+        folder.path(),
+        &["run", "other.jenkinsfile", "--env", "TARGET=staging"],
+    );
+    assert!(said(&ran).contains("to staging on main"), "{}", said(&ran));
 }
 
 #[test]

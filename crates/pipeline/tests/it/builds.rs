@@ -443,6 +443,7 @@ fn a_working_copy_is_built_as_it_stands() {
         &work.join("sub"),
         &site.path("scratch"),
         &site.path("cache"),
+        None,
     )
     .unwrap();
     assert_eq!(job.app.as_str(), "work");
@@ -454,6 +455,7 @@ fn a_working_copy_is_built_as_it_stands() {
         site.root.path(),
         &site.path("scratch2"),
         &site.path("cache"),
+        None,
     );
     assert!(nowhere.unwrap_err().hint.unwrap().contains("git init"));
 }

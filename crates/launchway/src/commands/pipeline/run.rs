@@ -1,9 +1,7 @@
-//! `launchway pipeline run`: one build by a runner of its own, over a snapshot of the working tree.
+//! `launchway pipeline run`: one build by a runner of its own, over the working copy as it is.
 //!
-//! The snapshot is a commit in a temporary bare repository; nothing of the user's own repository is written.
+//! What is not committed is built too; nothing of the working copy, its index or its branches changes.
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -13,7 +11,8 @@ use jiff::Timestamp;
 use launchway_model::api::Progress;
 use launchway_model::build::{BuildResult, StageId, StageInfo};
 use launchway_model::runner::{JOB_FILE, RunnerEventKind, RunnerJob};
-use launchway_model::{AppName, BuildId, PROTOCOL, Problem, ProblemKind};
+use launchway_model::{Problem, ProblemKind};
+use launchway_pipeline::local;
 use launchway_pipeline::spool::{EventReader, LogReader};
 
 use crate::cli::Context;
@@ -44,10 +43,8 @@ pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     let name = super::name_of(&file);
     let text = super::read(&file)?;
     launchway_pipeline::describe::check(&name, &text).map_err(|error| error.to_problem())?;
-    let folder = std::env::current_dir()?;
     let place = Place::make()?;
-    let commit = snapshot(&folder, &place.folder.join("repository.git"), &name, &text)?;
-    let job = job(&folder, &place.folder, commit, &args.env)?;
+    let job = job(&place.folder, &name, &text, &args.env)?;
     let build = job.folder.clone();
     std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
     let runner = Runner::start(&build)?;
@@ -100,79 +97,10 @@ impl Drop for Place {
     }
 }
 
-/// Commits the files as they are to a bare repository; `.gitignore` holds. The pipeline's file gets the name that builds look for.
-fn snapshot(folder: &Path, repository: &Path, name: &str, text: &str) -> anyhow::Result<String> {
-    let git = |arguments: &[&str], input: Option<&str>| -> anyhow::Result<String> {
-        let mut command = Command::new("git");
-        command
-            .args(arguments)
-            .current_dir(folder)
-            .env("GIT_DIR", repository)
-            .env("GIT_WORK_TREE", folder)
-            .env("GIT_INDEX_FILE", repository.join("index"))
-            .envs(
-                ["AUTHOR", "COMMITTER"]
-                    .map(|who| (format!("GIT_{who}_NAME"), "launchway pipeline")),
-            )
-            .envs(
-                ["AUTHOR", "COMMITTER"]
-                    .map(|who| (format!("GIT_{who}_EMAIL"), "pipeline@localhost")),
-            )
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start git")?;
-        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-            pipe.write_all(input.as_bytes())?;
-        }
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(
-                Problem::invalid("git cannot take a snapshot of this folder")
-                    .cause(said.trim())
-                    .into(),
-            );
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let made = Command::new("git")
-        .args(["init", "--quiet", "--bare"])
-        .arg(repository)
-        .status();
-    anyhow::ensure!(
-        made.context("cannot start git")?.success(),
-        "git cannot make a repository"
-    );
-    git(&["add", "--all", "."], None)?;
-    let blob = git(&["hash-object", "-w", "--stdin"], Some(text))?;
-    git(
-        &[
-            "update-index",
-            "--add",
-            "--cacheinfo",
-            &format!("100644,{blob},{name}"),
-        ],
-        None,
-    )?;
-    let tree = git(&["write-tree"], None)?;
-    let commit = git(&["commit-tree", &tree, "-m", "The files as they are"], None)?;
-    git(&["update-ref", "refs/heads/main", &commit], None)?;
-    Ok(commit)
-}
-
-fn job(folder: &Path, place: &Path, commit: String, given: &[String]) -> anyhow::Result<RunnerJob> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let below = |name: &str| -> anyhow::Result<PathBuf> {
-        let folder = place.join(name);
-        std::fs::create_dir_all(&folder)?;
-        Ok(folder)
-    };
-    let mut env = BTreeMap::new();
+/// The job: the working copy with the file that was chosen, and the variables that were given.
+fn job(place: &Path, name: &str, text: &str, given: &[String]) -> anyhow::Result<RunnerJob> {
+    let folder = std::env::current_dir()?;
+    let mut job = local::job(&folder, place, &cache(), Some((name, text)))?;
     for variable in given {
         let Some((name, value)) = variable
             .split_once('=')
@@ -182,29 +110,28 @@ fn job(folder: &Path, place: &Path, commit: String, given: &[String]) -> anyhow:
                 .hint("Write `--env NAME=VALUE`.")
                 .into());
         };
-        env.insert(name.to_owned(), value.to_owned());
+        job.env.insert(name.to_owned(), value.to_owned());
     }
     // A pipeline needs no application: where the files name none, the folder's files stand in for one.
-    let runs_something = launchway_pipeline::read(folder, None).is_ok();
-    Ok(RunnerJob {
-        protocol: PROTOCOL,
-        build: BuildId(1),
-        app: AppName::from_any(&name),
-        repository: place.join("repository.git"),
-        commit,
-        branch: Some("main".to_owned()),
-        folder: below("build")?,
-        tree: below("tree")?,
-        home: below("home")?,
-        cache: below("cache")?,
-        persist: below("persist")?,
-        description: (!runs_something).then(|| "static = \".\"\ninstall = false\n".to_owned()),
-        env,
-        timeout_ms: 24 * 3_600_000,
-        memory_bytes: None,
-        parallel: std::thread::available_parallelism()
-            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1)),
-    })
+    if launchway_pipeline::read(&folder, None).is_err() {
+        job.description = Some("static = \".\"\ninstall = false\n".to_owned());
+    }
+    for folder in [&job.folder, &job.home, &job.cache, &job.persist] {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(job)
+}
+
+/// Where what was installed is kept for the next time, as the XDG base directories have it.
+fn cache() -> PathBuf {
+    let below_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(below_home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("launchway/pipeline")
 }
 
 /// The runner's process; killed with all that it started where we end before it.
