@@ -29,7 +29,7 @@ fn text(root: &Path) -> anyhow::Result<String> {
             "--",
             "command-reference",
         ])
-        .env("LAUNCHWAY_HOME", "")
+        .env_remove("LAUNCHWAY_HOME")
         .output()
         .context("cannot start cargo")?;
     ensure!(
