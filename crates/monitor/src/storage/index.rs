@@ -341,10 +341,12 @@ impl Index {
                 name += 1;
             }
             let label = &*self.names[name].name;
-            if pairs.last().is_some_and(|(last, _)| *last == label) {
+            let value = self.pair(file, pair)?.value;
+            // A damaged table of names can name one twice, or out of order.
+            if value.is_empty() || pairs.last().is_some_and(|(last, _)| *last >= label) {
                 return None;
             }
-            pairs.push((label, self.pair(file, pair)?.value));
+            pairs.push((label, value));
         }
         Some(Labels::from_sorted(&pairs))
     }
