@@ -300,11 +300,6 @@ impl<'h> Interpreter<'h> {
         }
     }
 
-    /// The host.
-    pub fn host(&self) -> &'h dyn Host {
-        self.host
-    }
-
     /// Takes the script's functions, and runs the statements before a declarative `pipeline` (definitions).
     pub fn load(&self, script: &Script) -> Result<(), Thrown> {
         for statement in &script.statements {
@@ -340,11 +335,6 @@ impl<'h> Interpreter<'h> {
     /// Calls a closure.
     pub fn call_closure(&self, closure: &Closure, args: Vec<Value>) -> Result<Value, Thrown> {
         self.finish(self.closure(closure, args, closure.code.span))
-    }
-
-    /// Whether the script has a function of that name.
-    pub fn has_function(&self, name: &str) -> bool {
-        locked(&self.shared.functions).contains_key(name)
     }
 
     fn finish(&self, done: Done<Value>) -> Result<Value, Thrown> {
