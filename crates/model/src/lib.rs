@@ -19,6 +19,7 @@ pub mod names;
 pub mod problem;
 pub mod route;
 pub mod runner;
+pub mod schedule;
 pub mod shim;
 pub mod suggest;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::groovy::{Arg, Expr, ExprKind};
 use crate::plan::{Agent, Options};
+use launchway_model::schedule::Schedule;
 
 use super::{Directive, Parameter, ParameterKind, Read, Reader, Trigger};
 
@@ -359,32 +360,17 @@ impl Reader<'_> {
                 _ => self.text_arg(trigger)?,
             },
         };
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        let is_said = |line: &str| !line.trim().is_empty() && !line.trim().starts_with('#');
+        if text.lines().any(is_said)
+            && let Err(error) = Schedule::parse(&text, "")
         {
-            let aliases = [
-                "@yearly",
-                "@annually",
-                "@monthly",
-                "@weekly",
-                "@daily",
-                "@midnight",
-                "@hourly",
-            ];
-            let fields = line.split_whitespace().count();
-            if !(aliases.contains(&line) || line.starts_with("TZ=") || fields == 5) {
-                return Err(self
-                    .wrong(
-                        trigger.span,
-                        format!("`{line}` has {fields} fields"),
-                        "expected minute, hour, day, month, weekday",
-                    )
-                    .hint(Some(
-                        "A daily build at a time of its own reads `H 4 * * *`.".into(),
-                    )));
-            }
+            return Err(self
+                .wrong(
+                    trigger.span,
+                    error.message,
+                    "expected minute, hour, day, month, weekday",
+                )
+                .hint(Some(error.hint)));
         }
         Ok(text)
     }
