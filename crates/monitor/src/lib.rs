@@ -3,8 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod exposition;
 pub mod labels;
 pub mod promql;
 pub mod rules;
 pub mod storage;
+pub mod wire;
 pub mod yaml;

@@ -2,11 +2,10 @@
 
 use super::series::selectors;
 use super::{Api, Failure, Kind, Request, now};
-use crate::labels::{Labels, is_legacy_label_name, is_legacy_metric_name, is_stale_nan};
-use crate::promql::format_value;
+use crate::exposition::{Format, Writer};
+use crate::labels::{Labels, METRIC_NAME, is_stale_nan};
 use crate::storage::MetricKind;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// A series with its newest time and value.
 type Newest<'a> = (&'a Labels, (i64, f64));
@@ -40,7 +39,7 @@ impl Api {
                 .or_default()
                 .push((labels, *sample));
         }
-        let mut out = String::new();
+        let mut out = Writer::new(Format::Text);
         for (name, all) in by_name {
             if name.is_empty() {
                 continue;
@@ -48,78 +47,19 @@ impl Api {
             let kind = metadata
                 .get(name)
                 .map_or(MetricKind::Unknown, |entry| entry.kind);
-            let _ = writeln!(out, "# TYPE {} {}", quoted_name(name), type_name(kind));
+            // The text format knows five types; one of OpenMetrics is untyped there.
+            let kind = match kind {
+                MetricKind::Info | MetricKind::StateSet => MetricKind::Unknown,
+                kind => kind,
+            };
+            out.family(name, kind, "");
             for (labels, (time, value)) in all {
-                sample(&mut out, name, labels);
-                let _ = writeln!(out, " {} {time}", format_value(value));
+                // An empty instance label keeps the scraping server from adding its own.
+                let instance = labels.get("instance").is_none().then_some(("instance", ""));
+                let pairs = labels.iter().filter(|(label, _)| *label != METRIC_NAME);
+                out.sample_at(name, pairs.chain(instance), value, time);
             }
         }
-        Ok(out)
+        Ok(out.finish())
     }
-}
-
-/// The text format knows five types; a type of OpenMetrics is `untyped` there.
-fn type_name(kind: MetricKind) -> &'static str {
-    match kind {
-        MetricKind::Counter => "counter",
-        MetricKind::Gauge => "gauge",
-        MetricKind::Histogram => "histogram",
-        MetricKind::Summary => "summary",
-        _ => "untyped",
-    }
-}
-
-fn quoted_name(name: &str) -> String {
-    if is_legacy_metric_name(name) {
-        name.to_owned()
-    } else {
-        crate::labels::quoted(name)
-    }
-}
-
-fn sample(out: &mut String, name: &str, labels: &Labels) {
-    let legacy = is_legacy_metric_name(name);
-    if legacy {
-        out.push_str(name);
-    }
-    out.push('{');
-    let mut first = true;
-    if !legacy {
-        out.push_str(&crate::labels::quoted(name));
-        first = false;
-    }
-    let mut instance = false;
-    for (label, value) in labels
-        .iter()
-        .filter(|(label, _)| *label != crate::labels::METRIC_NAME)
-    {
-        instance |= label == "instance";
-        if !std::mem::take(&mut first) {
-            out.push(',');
-        }
-        if is_legacy_label_name(label) {
-            out.push_str(label)
-        } else {
-            out.push_str(&crate::labels::quoted(label))
-        }
-        out.push_str("=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => out.push_str("\\\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str("\\n"),
-                character => out.push(character),
-            }
-        }
-        out.push('"');
-    }
-    if !instance {
-        // An empty instance label keeps the scraping server from adding its own.
-        out.push_str(if first {
-            "instance=\"\""
-        } else {
-            ",instance=\"\""
-        });
-    }
-    out.push('}');
 }
