@@ -71,6 +71,8 @@ pub(crate) struct Wake {
     pub(crate) deploys: Notify,
     /// Counts changes of builds' and deploys' records.
     records: watch::Sender<u64>,
+    /// The revision of the last change of an alert.
+    alerts: watch::Sender<u64>,
 }
 
 impl Wake {
@@ -79,6 +81,7 @@ impl Wake {
             builds: Notify::new(),
             deploys: Notify::new(),
             records: watch::Sender::new(0),
+            alerts: watch::Sender::new(0),
         }
     }
 
@@ -86,6 +89,17 @@ impl Wake {
     pub(crate) fn changed(&self) {
         self.records
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// An alert changed.
+    pub(crate) fn alerted(&self, revision: u64) {
+        self.alerts
+            .send_modify(|newest| *newest = revision.max(*newest));
+    }
+
+    /// Waits for the next change of an alert.
+    pub(crate) fn alerts(&self) -> watch::Receiver<u64> {
+        self.alerts.subscribe()
     }
 
     /// Waits for the next change.

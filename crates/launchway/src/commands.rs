@@ -1,5 +1,6 @@
 //! The commands, one file each: an arguments struct whose doc comment is the help, then one function.
 
+pub(crate) mod alerts;
 pub(crate) mod apps;
 pub(crate) mod builds;
 pub(crate) mod completions;

@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod builds;
@@ -27,6 +28,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
+pub use crate::alerts::{Raised, Which};
 pub use crate::apps::StoredApp;
 pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};
 pub use crate::deploys::{DeployEnd, DeployWork, StoredDeploy};
@@ -159,6 +161,8 @@ impl Store {
 /// Counters that no restart may turn back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
+    /// The changes of alerts.
+    Alert,
     /// The serial number of instances.
     Instance,
     /// The number of route tables.
@@ -168,6 +172,7 @@ pub enum Counter {
 impl Counter {
     fn name(self) -> &'static str {
         match self {
+            Self::Alert => "alert",
             Self::Instance => "instance",
             Self::RouteTable => "route_table",
         }

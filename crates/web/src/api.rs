@@ -1,6 +1,7 @@
 //! The API: which operations there are; the modules below hold their handlers, each one call of control.
 
 mod access;
+mod alerts;
 mod apps;
 mod builds;
 mod deploys;
@@ -8,6 +9,7 @@ mod running;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use launchway_model::alert::Alert;
 use launchway_model::api::{
     App, AppLogLine, ChangeAccepted, Config, ConfigChange, CreateApp, CreateToken, DeployAccepted,
     DeployRequest, Description, Domain, LoginLink, NewToken, Progress, RollbackRequest, RunOutput,
@@ -32,6 +34,19 @@ pub(crate) fn endpoints() -> Endpoints {
             "/status",
             access::status,
             about("status", "How the installation is").answers::<Status>(),
+        )
+        .get(
+            "/alerts",
+            alerts::list,
+            about("alerts", "What a person should look at, open ones first")
+                .query(
+                    "which",
+                    "`open` for those that last, `all` for those that are over as well; `open` where absent.",
+                    Type::String,
+                )
+                .query("app", "Only those of this app.", Type::String)
+                .limited()
+                .lists::<Alert>(),
         )
         // Apps.
         .get(
@@ -304,6 +319,7 @@ pub(crate) fn endpoints() -> Endpoints {
 pub(crate) async fn unknown(uri: Uri) -> ApiProblem {
     let path = uri.path().trim_start_matches(crate::openapi::BASE);
     let words = [
+        "alerts",
         "apps",
         "builds",
         "deploys",

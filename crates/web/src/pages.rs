@@ -4,6 +4,7 @@
 //! at the end of each module ask control for the data. Forms post to the same addresses and answer with a redirect.
 
 pub mod access;
+pub mod alerts;
 pub mod app;
 pub mod build;
 pub mod deploy;
@@ -34,7 +35,7 @@ pub use crate::history::Sample;
 pub struct Frame {
     /// The title in the browser's tab.
     pub title: String,
-    /// Which part of the navigation is marked: `apps`, `builds`, `access`, or none.
+    /// Which part of the navigation is marked: `apps`, `builds`, `alerts`, `access`, or none.
     pub section: &'static str,
     /// A line on what was just done.
     pub notice: Option<String>,
@@ -172,6 +173,8 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
     let people = Router::new()
         .route("/", get(overview::show))
         .route("/live", get(live::all))
+        .route("/alerts", get(alerts::show))
+        .route("/alerts/live", get(live::alerts))
         .route("/apps", get(|| async { Redirect::permanent("/") }))
         .route("/apps/{app}", get(app::show))
         .route("/apps/{app}/live", get(live::app))

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod administration;
+mod alerting;
 mod building;
 mod confining;
 mod deploying;

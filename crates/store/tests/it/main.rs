@@ -1,6 +1,8 @@
 //! The store on real files.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod alerts;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -13,6 +13,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 use launchway_model::Problem;
 use launchway_web::pages::access::AccessPage;
+use launchway_web::pages::alerts::AlertsPage;
 use launchway_web::pages::app::{AppPage, HistoryPage};
 use launchway_web::pages::build::{BuildPage, BuildsPage};
 use launchway_web::pages::deploy::DeployPage;
@@ -40,13 +41,8 @@ fn pages() -> Vec<Page> {
                 .zip(scales)
                 .map(|(app, scale)| (app.name.clone(), s.traffic(scale)))
                 .collect();
-            text(&Overview::new(
-                &s.status(),
-                &apps,
-                &s.builds(),
-                &samples,
-                s.now,
-            ))
+            let page = Overview::new(&s.status(), &apps, &s.builds(), &samples, s.now);
+            text(&page.with_alerts(&s.alerts(), &s.now))
         }),
         ("/empty", |s| {
             text(&Overview::new(
@@ -150,6 +146,19 @@ fn pages() -> Vec<Page> {
                 s.releases().get(2),
                 s.now,
             ))
+        }),
+        ("/alerts", |s| text(&AlertsPage::new(&s.alerts(), s.now))),
+        ("/app-alerts", |s| {
+            let open = &s.alerts()[1..];
+            let page = AppPage::new(
+                &s.app(),
+                &s.releases(),
+                &s.deploys(),
+                &s.builds(),
+                &s.traffic(42.0),
+                s.now,
+            );
+            text(&page.with_alerts(open, &s.now))
         }),
         ("/access", |s| {
             text(&AccessPage::new(

@@ -1,5 +1,9 @@
 //! Sample data for pages: one installation in all the states that a person meets.
 
+// The path is given since the pages' own tests include this file by its path.
+#[path = "samples/alerts.rs"]
+mod alerts;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -5,13 +5,13 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use launchway_control::{apps, builds, deploys, releases};
-use launchway_model::AppName;
 use launchway_model::api::App;
 use launchway_model::build::Build;
 use launchway_model::deploy::{Deploy, DeployState, Release};
+use launchway_model::{AppName, alert};
 
 use super::parts::{self, BuildRow, BuildTable, DeployRow, InstanceRow, ReleaseRow, ScaleRow};
-use super::{Frame, PageProblem, Sample};
+use super::{Frame, PageProblem, Sample, alerts};
 use crate::Web;
 use crate::extract::Param;
 use crate::format;
@@ -208,6 +208,7 @@ pub struct AppPage {
     name: String,
     head: Html,
     state: Html,
+    alerts: Html,
     alert: Html,
     stats: Html,
     instances: Html,
@@ -237,6 +238,7 @@ impl AppPage {
             },
             head: super::part(&Head::new(app, "overview")),
             state: parts::app_state(app).badge(),
+            alerts: Html::default(),
             alert: super::part(&Alert::new(app, deploys.first())),
             stats: super::part(&Stats::new(app, samples, &now)),
             instances: super::part(&Instances::new(app, &now)),
@@ -256,6 +258,13 @@ impl AppPage {
         }
     }
 
+    /// Shows the alerts of the app that are open.
+    #[must_use]
+    pub fn with_alerts(mut self, open: &[alert::Alert], now: &Timestamp) -> Self {
+        self.alerts = alerts::banner(open, false, now);
+        self
+    }
+
     /// Says what was just done.
     fn notice(mut self, notice: Option<String>) -> Self {
         self.frame.notice = notice;
@@ -266,6 +275,7 @@ impl AppPage {
     pub(super) fn fragments(self) -> Vec<(String, Html)> {
         [
             ("app-state", self.state),
+            ("alerts", self.alerts),
             ("app-alert", self.alert),
             ("app-stats", self.stats),
             ("app-instances", self.instances),
@@ -287,14 +297,10 @@ pub(super) async fn load(web: &Web, name: &AppName) -> Result<AppPage, PageProbl
     let builds = builds::list(control, Some(name), FEW).await?;
     let mut samples = web.history.of(name);
     samples.push(Sample::of(&app));
-    Ok(AppPage::new(
-        &app,
-        &releases,
-        &deploys,
-        &builds,
-        &samples,
-        Timestamp::now(),
-    ))
+    let open = alerts::open(web, Some(name)).await?;
+    let now = Timestamp::now();
+    let page = AppPage::new(&app, &releases, &deploys, &builds, &samples, now);
+    Ok(page.with_alerts(&open, &now))
 }
 
 fn release_table(app: &str, releases: &[Release], now: &Timestamp) -> Html {

@@ -18,7 +18,7 @@ use launchway_model::api::AppLogLine;
 use serde::Serialize;
 
 use super::log::{self, LINES, Only};
-use super::{PageProblem, app as app_page, overview};
+use super::{PageProblem, alerts as alert_page, app as app_page, overview};
 use crate::Web;
 use crate::extract::Param;
 use crate::html::Html;
@@ -121,6 +121,19 @@ pub(super) async fn all(State(web): State<Web>) -> Response {
     watch(&web, move || {
         let web = state.clone();
         async move { overview::load(&web).await.ok().map(|page| page.fragments()) }
+    })
+}
+
+pub(super) async fn alerts(State(web): State<Web>) -> Response {
+    let state = web.clone();
+    watch(&web, move || {
+        let web = state.clone();
+        async move {
+            alert_page::load(&web)
+                .await
+                .ok()
+                .map(|page| page.fragments())
+        }
     })
 }
 

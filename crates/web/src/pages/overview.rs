@@ -8,11 +8,12 @@ use axum::response::Response;
 use jiff::Timestamp;
 use launchway_control::{apps, builds, status};
 use launchway_model::AppName;
+use launchway_model::alert::Alert;
 use launchway_model::api::{App, Status};
 use launchway_model::build::Build;
 
 use super::parts::{self, BuildRow};
-use super::{Frame, PageProblem, Sample};
+use super::{Frame, PageProblem, Sample, alerts};
 use crate::Web;
 use crate::format;
 use crate::html::{self, Html};
@@ -28,6 +29,7 @@ pub struct Overview {
     apps: Vec<AppRow>,
     builds: Vec<BuildRow>,
     git: String,
+    alerts: Html,
     proxy_missing: bool,
 }
 
@@ -103,13 +105,22 @@ impl Overview {
                 .map(|build| BuildRow::new(build, &now))
                 .collect(),
             git: format!("{}/git/NAME.git", status.url),
+            alerts: Html::default(),
             proxy_missing: status.proxy.is_empty(),
         }
+    }
+
+    /// Shows the alerts that are open.
+    #[must_use]
+    pub fn with_alerts(mut self, open: &[Alert], now: &Timestamp) -> Self {
+        self.alerts = alerts::banner(open, true, now);
+        self
     }
 
     /// The parts that change by themselves, by the id of their element.
     pub(super) fn fragments(&self) -> Vec<(String, Html)> {
         vec![
+            ("alerts".to_owned(), self.alerts.clone()),
             (
                 "apps".to_owned(),
                 super::part(&AppTable { apps: &self.apps }),
@@ -153,13 +164,9 @@ pub(super) async fn load(web: &Web) -> Result<Overview, PageProblem> {
         .iter()
         .map(|app| (app.name.clone(), web.history.of(&app.name)))
         .collect();
-    Ok(Overview::new(
-        &status,
-        &apps,
-        &builds,
-        &samples,
-        Timestamp::now(),
-    ))
+    let open = alerts::open(web, None).await?;
+    let now = Timestamp::now();
+    Ok(Overview::new(&status, &apps, &builds, &samples, now).with_alerts(&open, &now))
 }
 
 pub(super) async fn show(State(web): State<Web>) -> Result<Response, PageProblem> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod alerts;
 mod interface;
 mod pages;
 mod pushing;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
+    pub(crate) control: Arc<Control>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) url: String,
     pub(crate) token: String,
@@ -172,8 +173,13 @@ impl World {
             let (control, cancel) = (Arc::clone(&control), cancel.clone());
             tokio::spawn(async move { control.run(cancel).await })
         };
-        let serving = tokio::spawn(launchway_web::serve(listener, control, cancel.clone()));
+        let serving = tokio::spawn(launchway_web::serve(
+            listener,
+            Arc::clone(&control),
+            cancel.clone(),
+        ));
         Self {
+            control,
             folder,
             url,
             token,
