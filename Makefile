@@ -34,6 +34,13 @@ bench: ## Measure Launchway and its peers side by side; prints a table
 	cargo build --release --locked --package launchway
 	cargo run --quiet --release --locked --package launchway-bench
 
+.PHONY: chaos
+chaos: ## Break what can break under load for MINUTES (5); SEED=N replays a run
+	@scripts/need chaos
+	cargo build --profile quick --locked --package launchway --package launchway-chaos
+	target=$$(cargo metadata --format-version 1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
+	"$$target/quick/launchway-chaos" --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
+
 .PHONY: build
 build: ## Build the release binary
 	cargo build --release --locked

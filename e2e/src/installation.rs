@@ -17,12 +17,27 @@ use crate::{processes, until};
 const PREFIX: &str = "launchway-home-";
 /// The file in such a folder that names the test process.
 const OWNER: &str = "owner";
+/// The copy of the binary of [`Setup::own_binary`] in such a folder.
+const OWN_BINARY: &str = "launchway";
 
 /// A running installation.
 pub struct Installation {
     folder: TempDir,
     running: Mutex<Option<Running>>,
-    options: Vec<String>,
+    setup: Setup,
+}
+
+/// How an installation is started, where the usual way does not do.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// More options for `up`.
+    pub options: Vec<String>,
+    /// More variables for `up` and what it starts.
+    pub environment: Vec<(String, String)>,
+    /// Whether it runs a copy of the binary of its own, which an upgrade may replace.
+    pub own_binary: bool,
+    /// The folder in which its own is made; the system's temporary folder where absent.
+    pub within: Option<PathBuf>,
 }
 
 /// What `up --json` prints.
@@ -122,10 +137,22 @@ impl Installation {
 
     /// Starts one with more options for `up`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_as(Setup {
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            ..Setup::default()
+        })
+    }
+
+    /// Starts one in a way of its own.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub fn start_as(setup: Setup) -> Self {
         sweep();
+        let within = setup.within.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
-            .tempdir()
+            .tempdir_in(within)
             .expect("a temporary folder");
         std::fs::write(folder.path().join(OWNER), std::process::id().to_string())
             .expect("our own folder");
@@ -135,10 +162,14 @@ impl Installation {
             std::os::unix::fs::PermissionsExt::from_mode(0o711),
         )
         .expect("our own folder");
+        if setup.own_binary {
+            std::fs::copy(launchway(), folder.path().join(OWN_BINARY))
+                .expect("room for a copy of the binary");
+        }
         let installation = Self {
             folder,
             running: Mutex::new(None),
-            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            setup,
         };
         installation.up(&["--port", "0", "--api-port", "0"]);
         installation
@@ -150,11 +181,12 @@ impl Installation {
     }
 
     fn up(&self, ports: &[&str]) {
-        let mut command = Command::new(launchway());
+        let mut command = Command::new(self.binary());
         command
             .args(["up", "--json", "--parent", &std::process::id().to_string()])
             .args(ports)
-            .args(&self.options)
+            .args(&self.setup.options)
+            .envs(self.setup.environment.iter().cloned())
             .env("LAUNCHWAY_HOME", self.home())
             .env(
                 "LAUNCHWAY_LOG",
@@ -200,6 +232,15 @@ impl Installation {
     /// What `up`, control and proxy wrote to standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// The binary that it runs.
+    pub fn binary(&self) -> PathBuf {
+        if self.setup.own_binary {
+            self.folder.path().join(OWN_BINARY)
+        } else {
+            launchway().to_owned()
+        }
     }
 
     /// The home.
@@ -276,7 +317,7 @@ impl Installation {
 
     /// A command of the binary, to be started.
     pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(launchway());
+        let mut command = Command::new(self.binary());
         command
             .args(arguments)
             .current_dir(folder)

@@ -14,7 +14,7 @@ pub mod repository;
 pub mod waiting;
 
 pub use binary::launchway;
-pub use installation::{Installation, Ran};
+pub use installation::{Installation, Ran, Setup};
 pub use load::{Load, Report};
 pub use repository::Repository;
 pub use waiting::{until, until_some};

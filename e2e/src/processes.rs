@@ -100,6 +100,27 @@ pub fn terminate(pid: i32) {
     signal(pid, Signal::TERM);
 }
 
+/// Sends SIGSTOP: the process does nothing until [`go_on`].
+pub fn halt(pid: i32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Sends SIGCONT.
+pub fn go_on(pid: i32) {
+    signal(pid, Signal::CONT);
+}
+
+/// The resident memory of a process in bytes, and how many files it has open; none where it is gone.
+pub fn size(pid: i32) -> Option<(u64, usize)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    Some((kib * 1024, open))
+}
+
 fn signal(pid: i32, signal: Signal) {
     assert!(pid > 1, "{pid} is no process of a test's");
     if let Some(pid) = Pid::from_raw(pid) {
