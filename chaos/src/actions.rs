@@ -108,7 +108,7 @@ fn scale(world: &World, instances: u32) {
 fn configure(world: &World) {
     let colour = format!("COLOUR=c{}", world.ledger.now().as_millis());
     world.run(&["config", "set", &colour]).ok("config set");
-    let config = world.json(&["config", "--json"]).to_string();
+    let config = world.json(&["config", "list", "--json"]).to_string();
     let (_, value) = colour.split_once('=').unwrap();
     assert!(config.contains(value), "{config}");
 }

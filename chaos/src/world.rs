@@ -119,10 +119,19 @@ impl World {
 
     /// What a command prints as JSON; asked again while control cannot be reached.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        launchway_e2e::until_some(&format!("launchway {}", arguments.join(" ")), || {
+        let mut last = None;
+        for _ in 0..60 {
             let ran = self.run(arguments);
-            (ran.code == 0).then(|| ran.json())
-        })
+            if ran.code == 0 {
+                return ran.json();
+            }
+            last = Some(ran);
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        panic!(
+            "launchway {} goes on failing: {last:?}",
+            arguments.join(" ")
+        )
     }
 
     /// The version of the release that is recorded as serving.
