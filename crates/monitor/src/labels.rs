@@ -427,6 +427,24 @@ impl LabelsBuilder {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether a label was set, be it to the empty value.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(other, _)| other == name)
+    }
+
+    /// The pairs set so far, in the order of their first setting; empty values stand for absent labels.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Forgets all labels, keeping the memory.
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
     /// The label set. The builder can be used further.
     pub fn build(&mut self) -> Labels {
         self.pairs.retain(|(_, value)| !value.is_empty());

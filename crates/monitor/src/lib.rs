@@ -4,9 +4,11 @@
 
 pub mod api;
 pub mod exposition;
+pub mod http;
 pub mod labels;
 pub mod promql;
 pub mod rules;
+pub mod scrape;
 pub mod storage;
 pub mod wire;
 pub mod yaml;

@@ -194,6 +194,34 @@ impl Node {
     }
 }
 
+/// The error for a key that `of` (such as "a rule file") does not have.
+pub(crate) fn unknown(key: &Node, of: &str, known: &[&str]) -> YamlError {
+    YamlError::at(
+        key.place,
+        format!(
+            "{} is no field of {of}; it has {}",
+            key.kind(),
+            known.join(", ")
+        ),
+    )
+}
+
+/// Notes an error and goes on without the value.
+pub(crate) fn noted<T>(errors: &mut Vec<YamlError>, result: Result<T, YamlError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+/// A map of texts.
+pub(crate) fn text_pairs(node: &Node, errors: &mut Vec<YamlError>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (key, value) in noted(errors, node.map()).unwrap_or(&[]) {
+        if let (Ok(key), Some(value)) = (key.text(), noted(errors, value.text())) {
+            pairs.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    pairs
+}
+
 /// Reads one document. An empty text is [`Yaml::Null`].
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use super::template::Template;
 use crate::labels::{METRIC_NAME, quoted};
 use crate::promql;
-use crate::yaml::{self, Node, Place, YamlError};
+use crate::yaml::{self, Node, Place, YamlError, noted, text_pairs, unknown};
 use std::collections::HashSet;
 
 #[cfg(test)]
@@ -109,22 +109,6 @@ pub fn parse(text: &str) -> Result<Vec<GroupSpec>, Vec<YamlError>> {
     }
 }
 
-fn unknown(key: &Node, of: &str, known: &[&str]) -> YamlError {
-    YamlError::at(
-        key.place,
-        format!(
-            "{} is no field of {of}; it has {}",
-            key.kind(),
-            known.join(", ")
-        ),
-    )
-}
-
-/// Notes an error and goes on without the value.
-fn noted<T>(errors: &mut Vec<YamlError>, result: Result<T, YamlError>) -> Option<T> {
-    result.map_err(|error| errors.push(error)).ok()
-}
-
 const GROUP_FIELDS: [&str; 6] = [
     "name",
     "interval",
@@ -171,16 +155,6 @@ fn group(node: &Node, errors: &mut Vec<YamlError>) -> Option<GroupSpec> {
         }
     }
     Some(group)
-}
-
-fn text_pairs(node: &Node, errors: &mut Vec<YamlError>) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    for (key, value) in noted(errors, node.map()).unwrap_or(&[]) {
-        if let (Ok(key), Some(value)) = (key.text(), noted(errors, value.text())) {
-            pairs.push((key.to_owned(), value.to_owned()));
-        }
-    }
-    pairs
 }
 
 fn label_pairs(node: &Node, errors: &mut Vec<YamlError>) -> Vec<(String, String)> {
