@@ -26,28 +26,31 @@ fn main() -> ExitCode {
     let subject = arguments.next().unwrap_or_default();
     match role.to_str() {
         Some("shim") => launchway_supervisor::shim::run(Path::new(&subject)),
-        Some("runner") => run_build(Path::new(&subject)),
+        Some("runner") => launchway_supervisor::room::run(Path::new(&subject), |folder, inside| {
+            run_build(folder, inside.known_as)
+        }),
         Some("app") => run_app(subject.to_str().unwrap()),
         _ => ExitCode::FAILURE,
     }
 }
 
 /// One build: checks the commit out, takes `spec.json` as the specification, runs `build.sh` as the only stage.
-fn run_build(folder: &Path) -> ExitCode {
-    let job: RunnerJob =
+fn run_build(folder: &Path, known_as: u32) -> ExitCode {
+    let mut job: RunnerJob =
         serde_json::from_slice(&std::fs::read(folder.join(JOB_FILE)).unwrap()).unwrap();
+    job.tree = job.seen_tree().to_owned();
     let mut spool = Spool {
         file: File::create(folder.join(EVENTS_FILE)).unwrap(),
         seq: 0,
     };
     spool.write(RunnerEventKind::Started {
-        pid: std::process::id(),
+        pid: known_as,
         protocol: launchway_model::PROTOCOL,
     });
     std::fs::create_dir_all(&job.tree).unwrap();
-    let checked_out = Command::new("sh")
+    let checked_out = as_user(&job, "sh")
         .arg("-c")
-        .arg(r#"git --git-dir "$1" archive "$2" | tar -x -C "$3""#)
+        .arg(r#"git -c safe.directory=* --git-dir "$1" archive "$2" | tar -x -C "$3""#)
         .arg("sh")
         .args([
             job.repository.as_os_str(),
@@ -104,11 +107,21 @@ fn run_build(folder: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A command as the user that the job names.
+fn as_user(job: &RunnerJob, program: &str) -> Command {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = Command::new(program);
+    if let Some(who) = job.user {
+        command.uid(who.user).gid(who.group);
+    }
+    command
+}
+
 fn build(job: &RunnerJob, folder: &Path, log: &mut File) -> (BuildResult, Option<Problem>) {
     if !job.tree.join("build.sh").exists() {
         return (BuildResult::Success, None);
     }
-    let mut child = Command::new("sh")
+    let mut child = as_user(job, "sh")
         .arg("build.sh")
         .current_dir(&job.tree)
         .envs(&job.env)

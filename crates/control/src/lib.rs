@@ -39,6 +39,7 @@ mod routes;
 mod samples;
 mod secrets;
 mod task;
+mod users;
 
 pub use crate::core::Control;
 pub use crate::settings::Settings;

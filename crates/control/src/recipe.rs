@@ -1,7 +1,7 @@
 //! From a release to what a shim is told: command, environment, folders.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use launchway_model::{
     AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
 };
 
-use crate::{Control, config, problem};
+use crate::confinement::Whose;
+use crate::{Control, config, problem, users};
 
 /// How to run one process type of one release: a shim's specification but for the instance's own name and port.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,10 @@ pub(crate) struct Recipe {
     pub(crate) command: String,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) tree: PathBuf,
+    /// The path at which the build saw the tree, and so must the app; none for the tree's own folder.
+    pub(crate) seen_at: Option<PathBuf>,
+    /// The app's user and group, where it has its own.
+    pub(crate) user: Option<(u32, u32)>,
     pub(crate) folder: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) grace: Duration,
@@ -56,7 +61,7 @@ impl Recipe {
         control: &Control,
         id: &InstanceId,
         port: Option<u16>,
-    ) -> ShimSpec {
+    ) -> Result<ShimSpec, Problem> {
         let mut env = self.env.clone();
         if let Some(port) = port {
             env.insert("PORT".to_owned(), port.to_string());
@@ -67,14 +72,25 @@ impl Recipe {
         env.insert("LAUNCHWAY_PROCESS".to_owned(), self.process.to_string());
         env.insert("LAUNCHWAY_INSTANCE".to_owned(), id.to_string());
         let settings = control.settings();
-        ShimSpec {
+        let whose = Whose {
+            app: &self.app,
+            user: self.user,
+        };
+        let seen_at = self.seen_at.as_deref();
+        let sandbox = control
+            .confinement
+            .of_instance(settings, whose, id, seen_at)?;
+        if sandbox.private_tmp {
+            env.insert("TMPDIR".to_owned(), "/tmp".to_owned());
+        }
+        Ok(ShimSpec {
             protocol: PROTOCOL,
             instance: id.clone(),
             command: self.command.clone(),
             env,
             tree: self.tree.clone(),
             folder: self.folder.clone(),
-            sandbox: control.confinement.sandbox(settings, &self.app, id),
+            sandbox,
             limits: self.limits.clone(),
             log: settings.home.instance_log(id),
             // What reads the output of a command that runs once must find all of it in one file.
@@ -86,7 +102,7 @@ impl Recipe {
             log_files: settings.log_files,
             grace_ms: u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX),
             restart: self.restart,
-        }
+        })
     }
 }
 
@@ -102,7 +118,21 @@ pub(crate) struct Recipes {
 pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<Recipes, Problem> {
     let home = &control.settings().home;
     let tree = home.tree(&release.app, release.build);
-    let env = environment(control, release).await?;
+    let built_at = control
+        .store
+        .seen_at(release.build)
+        .await
+        .map_err(problem::store)?;
+    let seen_at = built_at.filter(|place| {
+        let same = control.confinement.place().as_ref() == Some(place);
+        if !same {
+            tracing::warn!(app = %release.app, build = %release.build, place = %place.display(),
+                "the tree was built to be seen there, which this host does not allow (any more)");
+        }
+        same
+    });
+    let user = users::of_app(control, &release.app).await?;
+    let env = environment(control, release, seen_at.as_deref(), user).await?;
     let bare = Recipe {
         app: release.app.clone(),
         process: ProcessType::web(),
@@ -111,6 +141,8 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
         command: String::new(),
         env,
         tree,
+        seen_at,
+        user,
         folder: None,
         limits: Limits::default(),
         grace: Duration::from_secs(10),
@@ -141,18 +173,30 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
 async fn environment(
     control: &Control,
     release: &Release,
+    seen_at: Option<&Path>,
+    user: Option<(u32, u32)>,
 ) -> Result<BTreeMap<String, String>, Problem> {
     let home = &control.settings().home;
-    let tree = home.tree(&release.app, release.build);
+    let lies_at = home.tree(&release.app, release.build);
     let tmp = home.app(&release.app).join("tmp");
-    for folder in [
-        &home.app_home(&release.app),
-        &tmp,
-        &home.app_persist(&release.app),
-        &home.app_logs(&release.app),
-    ] {
-        std::fs::create_dir_all(folder).map_err(|error| problem::file("make", folder, &error))?;
+    let logs = home.app_logs(&release.app);
+    std::fs::create_dir_all(&logs).map_err(|error| problem::file("make", &logs, &error))?;
+    let mut own = vec![
+        home.app_home(&release.app),
+        tmp.clone(),
+        home.app_persist(&release.app),
+    ];
+    if lies_at.is_dir() {
+        // One that was built before the app had a user of its own.
+        own.push(lies_at.clone());
     }
+    let given = tokio::task::spawn_blocking(move || {
+        users::give(&own.iter().collect::<Vec<_>>(), user)
+    });
+    given
+        .await
+        .map_err(|error| Problem::internal("the app's folders cannot be made").cause(error))??;
+    let tree = seen_at.map_or(lies_at, Path::to_path_buf);
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let inherited = std::env::var_os("PATH");
     let path = launchway_pipeline::search_path::for_tree(&tree, inherited.as_deref());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use launchway_model::app::HealthSpec;
 use launchway_model::instance::{Exit, InstanceState};
 use launchway_model::{AppName, InstanceId, Problem, ProcessType};
-use launchway_supervisor::{Adopted, ShimHandle, ShimView, SupervisorError};
+use launchway_supervisor::{Adopted, ShimHandle, ShimView};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,7 @@ pub(crate) enum Event {
     /// A shim was started, or not.
     Started {
         id: InstanceId,
-        result: Result<ShimHandle, SupervisorError>,
+        result: Result<ShimHandle, Problem>,
     },
     /// A shim's status changed.
     Shim { id: InstanceId, view: ShimView },

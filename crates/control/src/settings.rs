@@ -25,6 +25,9 @@ pub struct Settings {
     pub build_memory: Option<u64>,
     /// Whether instances are kept apart from each other and from Launchway's own files, where the machine allows it.
     pub isolate: bool,
+    /// Files and folders outside the app's own that every app may read, though they lie where people's and temporary files
+    /// are hidden from apps.
+    pub visible: Vec<PathBuf>,
     /// The ports that instances are given, first and last.
     pub ports: (u16, u16),
     /// How long a deploy waits for the proxy to take its table.
@@ -62,6 +65,7 @@ impl Settings {
             build_timeout: Duration::from_secs(3600),
             build_memory: three_quarters_of_memory(),
             isolate: true,
+            visible: Vec::new(),
             ports: (20_000, 29_999),
             proxy_timeout: Duration::from_secs(15),
             verify: Some(Duration::from_secs(120)),

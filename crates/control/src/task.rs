@@ -31,7 +31,7 @@ pub(crate) async fn start(control: &Control, recipe: &Recipe) -> Result<ShimHand
         recipe.release,
         serial,
     );
-    let spec = recipe.shim_spec(control, &id, None);
+    let spec = recipe.shim_spec(control, &id, None)?;
     control
         .supervisor
         .start(spec)

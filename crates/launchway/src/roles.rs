@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use launchway_model::ProblemKind;
+use launchway_pipeline::runner;
 use tracing_subscriber::EnvFilter;
 
 /// `launchway shim FOLDER`: one per app instance.
@@ -17,7 +18,18 @@ pub(crate) fn shim(folder: Option<OsString>) -> ExitCode {
 
 /// `launchway runner FOLDER`: one per build.
 pub(crate) fn runner(folder: Option<OsString>) -> ExitCode {
-    with_folder("runner", folder, launchway_pipeline::runner::run)
+    with_folder("runner", folder, |folder| {
+        launchway_supervisor::room::run(folder, |folder, inside| {
+            let outside = inside
+                .outside
+                .map(|(tree, cache)| runner::Outside { tree, cache });
+            let surroundings = runner::Surroundings {
+                known_as: inside.known_as,
+                outside,
+            };
+            runner::run(folder, surroundings)
+        })
+    })
 }
 
 fn with_folder(role: &str, folder: Option<OsString>, run: fn(&Path) -> ExitCode) -> ExitCode {

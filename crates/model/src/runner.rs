@@ -7,7 +7,7 @@
 //! reason; a file serves since it outlives both sides.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::app::AppSpec;
 use crate::build::{BuildResult, StageId, StageInfo, TestCounts};
 use crate::names::{AppName, BuildId};
 use crate::problem::Problem;
+use crate::shim::Sandbox;
 
 /// The name of the job file in a build's folder.
 pub const JOB_FILE: &str = "job.json";
@@ -63,6 +64,36 @@ pub struct RunnerJob {
     pub memory_bytes: Option<u64>,
     /// How many stages may run side by side.
     pub parallel: u32,
+    /// How the build is kept apart from the rest of the machine; not at all without one, as for `pipeline run`. Its
+    /// `mount_at` is the path at which the build sees `tree`.
+    #[serde(default)]
+    pub sandbox: Option<Sandbox>,
+    /// As whom the build's commands run, where the runner is root.
+    #[serde(default)]
+    pub user: Option<BuildUser>,
+}
+
+impl RunnerJob {
+    /// The path at which the build sees its tree.
+    pub fn seen_tree(&self) -> &Path {
+        let mounted = self
+            .sandbox
+            .as_ref()
+            .and_then(|sandbox| sandbox.mount_at.as_deref());
+        mounted.unwrap_or(&self.tree)
+    }
+}
+
+/// As whom a build's commands run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildUser {
+    /// The app's own user.
+    pub user: u32,
+    /// The app's own group.
+    pub group: u32,
+    /// The group that may write the build's folder: the runner has it, its commands never do, so that no build writes its
+    /// own record.
+    pub record_group: u32,
 }
 
 /// One line of the event spool.

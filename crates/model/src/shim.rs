@@ -79,6 +79,20 @@ pub struct Sandbox {
     /// the app's HOME.
     #[serde(default)]
     pub writable: Vec<PathBuf>,
+    /// Whether the tree itself can be written though `read_only` is asked: apps write into their folder, and that is told
+    /// rather than forbidden.
+    #[serde(default)]
+    pub tree_writable: bool,
+    /// Files and folders outside the tree that the command sees where they lie and may only read, whatever `hide` says:
+    /// language tools in the operator's home.
+    #[serde(default)]
+    pub readable: Vec<PathBuf>,
+    /// Files that stand in the place of the system's for the command: (absolute path, source), such as `/etc/passwd`.
+    #[serde(default)]
+    pub replaced: Vec<(PathBuf, PathBuf)>,
+    /// The file of the network namespace to run in, when the shim is root; the host's network without one.
+    #[serde(default)]
+    pub network: Option<PathBuf>,
     /// The user and group to run as, when the shim is root.
     #[serde(default)]
     pub user: Option<(u32, u32)>,

@@ -9,6 +9,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::runner::Surroundings;
+
 mod build;
 mod cancel;
 mod checkout;
@@ -16,6 +18,7 @@ mod command;
 mod condition;
 mod environment;
 mod failure;
+mod guise;
 mod layer;
 mod log;
 mod make;
@@ -31,8 +34,8 @@ mod steps;
 mod stop;
 
 /// Runs the build of a folder; see [`crate::runner::run`].
-pub(crate) fn run_build(folder: &Path) -> ExitCode {
-    match build::run(folder) {
+pub(crate) fn run_build(folder: &Path, surroundings: Surroundings) -> ExitCode {
+    match build::run(folder, surroundings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(folder = %folder.display(), %error, "the build's spool could not be written");

@@ -42,6 +42,8 @@ pub fn job(
     let branch = git(top, &[], &["symbolic-ref", "--short", "HEAD"]).ok();
     let name = top.file_name().and_then(OsStr::to_str).unwrap_or("app");
     Ok(RunnerJob {
+        sandbox: None,
+        user: None,
         protocol: PROTOCOL,
         build: BuildId(1),
         app: AppName::from_any(name),

@@ -13,6 +13,14 @@ pub enum PersistError {
     /// It would lie outside the tree.
     #[error("the persistent path `{0}` is not inside the tree")]
     Outside(String),
+    /// On its way there lies a link, which could lead anywhere.
+    #[error("the persistent path `{path}` passes through the link {}", link.display())]
+    Link {
+        /// The persistent path.
+        path: String,
+        /// The link.
+        link: PathBuf,
+    },
     /// The file system said no.
     #[error("cannot make `{path}` persistent at {}", at.display())]
     Io {
@@ -53,6 +61,14 @@ pub fn link(tree: &Path, live: &Path, paths: &[String]) -> Result<Vec<String>, P
         }
         let at = tree.join(clean);
         let target = live.join(clean);
+        for root in [tree, live] {
+            if let Some(link) = link_above(root, clean) {
+                return Err(PersistError::Link {
+                    path: path.clone(),
+                    link,
+                });
+            }
+        }
         link_one(&at, &target, path.ends_with('/'), &mut || {
             kept.push(path.clone())
         })
@@ -63,6 +79,18 @@ pub fn link(tree: &Path, live: &Path, paths: &[String]) -> Result<Vec<String>, P
         })?;
     }
     Ok(kept)
+}
+
+/// The first link on the way from a root to what a path names. A repository must not lead us out of its tree, where we may
+/// have more rights than its commands.
+fn link_above(root: &Path, path: &str) -> Option<PathBuf> {
+    let mut at = root.to_owned();
+    let mut parts: Vec<Component<'_>> = Path::new(path).components().collect();
+    parts.pop();
+    parts.into_iter().find_map(|part| {
+        at.push(part);
+        at.is_symlink().then(|| at.clone())
+    })
 }
 
 fn link_one(at: &Path, target: &Path, folder: bool, not_taken: &mut dyn FnMut()) -> io::Result<()> {

@@ -15,6 +15,7 @@ pub mod apps;
 pub mod auth;
 pub mod builds;
 pub mod deploys;
+pub mod isolation;
 pub mod releases;
 
 mod row;

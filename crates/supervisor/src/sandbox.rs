@@ -4,6 +4,7 @@
 //! asks [`abilities`] first and leaves that out.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use launchway_model::shim::Sandbox;
@@ -161,6 +162,8 @@ pub(crate) fn needs_mounts(sandbox: &Sandbox) -> bool {
         || sandbox.private_tmp
         || !sandbox.binds.is_empty()
         || !sandbox.hide.is_empty()
+        || !sandbox.readable.is_empty()
+        || !sandbox.replaced.is_empty()
 }
 
 /// Where the command sees the tree.
@@ -171,10 +174,23 @@ pub(crate) fn place_of(sandbox: &Sandbox, tree: &Path) -> PathBuf {
         .unwrap_or_else(|| tree.to_path_buf())
 }
 
+/// Moves the calling process into the network namespace of a sandbox, where it has one: before its mounts are arranged,
+/// which may hide the namespace's file.
+pub(crate) fn enter_network(sandbox: &Sandbox) -> io::Result<()> {
+    let Some(path) = &sandbox.network else {
+        return Ok(());
+    };
+    let step = |error: io::Error| said(&format!("enter the network of `{}`", path.display()), error);
+    let file = std::fs::File::open(path).map_err(step)?;
+    let kind = rustix::thread::LinkNameSpaceType::Network;
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind))
+        .map_err(|error| step(error.into()))
+}
+
 /// Gives up all that a command must not have, for good: becomes `user` (user and group) where one is given, drops all
 /// capabilities, forbids new privileges. Call it after [`enter`], right before `exec`.
 pub fn drop_privileges(user: Option<(u32, u32)>) -> io::Result<()> {
-    drop_bounding_set()?;
+    drop_bounding_set_but(CapabilitySet::empty())?;
     if let Some((user, group)) = user {
         let user = Uid::from_raw(user);
         let group = Gid::from_raw(group);
@@ -194,10 +210,27 @@ pub fn drop_privileges(user: Option<(u32, u32)>) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true).map_err(|e| said("forbid new privileges", e))
 }
 
+/// For a process that stays root: keeps these capabilities alone, for itself and all that it starts, for good.
+pub(crate) fn keep_capabilities(kept: CapabilitySet) -> io::Result<()> {
+    drop_bounding_set_but(kept)?;
+    let current = rustix::thread::capabilities(None).map_err(|e| said("read capabilities", e))?;
+    let sets = CapabilitySets {
+        effective: current.effective & kept,
+        permitted: current.permitted & kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::clear_ambient_capability_set().map_err(|e| said("drop capabilities", e))?;
+    rustix::thread::set_capabilities(None, sets).map_err(|e| said("drop capabilities", e))?;
+    rustix::thread::set_no_new_privs(true).map_err(|e| said("forbid new privileges", e))
+}
+
 /// Without this, a command that runs as root would get all capabilities back when it executes.
-fn drop_bounding_set() -> io::Result<()> {
+fn drop_bounding_set_but(kept: CapabilitySet) -> io::Result<()> {
     for bit in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
+        if kept.contains(capability) {
+            continue;
+        }
         match rustix::thread::capability_is_in_bounding_set(capability) {
             Ok(true) => {}
             Ok(false) => continue,

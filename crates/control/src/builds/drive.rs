@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
-use launchway_model::runner::{JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob};
+use launchway_model::runner::{
+    BuildUser, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob,
+};
 use launchway_model::{PROTOCOL, Problem};
 use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
 use tokio::process::{Child, Command};
 
+use crate::confinement::Whose;
 use crate::problem::Persist;
-use crate::{Control, config, problem};
+use crate::{Control, config, problem, users};
 
 /// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -323,15 +326,37 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
     let (home, request, id) = (&settings.home, &stored.build.request, stored.build.id);
     let app = control.app(&request.app).await?;
     let tree = home.tree(&request.app, id);
-    for folder in [
-        folder,
-        &home.app_home(&request.app),
-        &home.app_cache(&request.app),
-        &home.app_persist(&request.app),
-        &home.trees(&request.app),
-    ] {
+    let user = users::of_app(control, &request.app).await?;
+    let whose = Whose {
+        app: &request.app,
+        user,
+    };
+    let persist = home.app_persist(&request.app);
+    for folder in [folder, &persist, &home.trees(&request.app)] {
         std::fs::create_dir_all(folder).map_err(|error| problem::file("make", folder, &error))?;
     }
+    let own = [
+        home.app_home(&request.app),
+        home.app_cache(&request.app),
+        persist,
+        tree.clone(),
+        folder.join("tmp"),
+    ];
+    users::give(&own.each_ref(), user)?;
+    let user = user.map(users::of_build);
+    if let Some(user) = user {
+        make_record_folders(folder, user)
+            .map_err(|error| problem::file("make", folder, &error))?;
+    }
+    let sandbox = control.confinement.of_build(settings, whose, id)?;
+    let seen_at = sandbox
+        .as_ref()
+        .and_then(|sandbox| sandbox.mount_at.as_deref());
+    control
+        .store
+        .set_seen_at(id, seen_at)
+        .await
+        .map_err(problem::store)?;
     let job = RunnerJob {
         protocol: PROTOCOL,
         build: id,
@@ -349,6 +374,8 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
         timeout_ms: u64::try_from(settings.build_timeout.as_millis()).unwrap_or(u64::MAX),
         memory_bytes: settings.build_memory,
         parallel: settings.build_stages,
+        sandbox,
+        user,
     };
     let path = folder.join(JOB_FILE);
     let text = serde_json::to_vec(&job)
@@ -380,4 +407,18 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
             ))
             .cause(error)
         })
+}
+
+/// Makes the folders of a build's record such that its runner can write them, with the file rights of the app's user and a
+/// group of its own, and the build's commands cannot.
+fn make_record_folders(folder: &Path, user: BuildUser) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (log, artifacts) = (folder.join(LOG_FOLDER), folder.join("artifacts"));
+    // Through the build's folder commands reach their temporary files; they can neither list nor write it.
+    for (path, mode) in [(log.as_path(), 0o770), (&artifacts, 0o770), (folder, 0o771)] {
+        std::fs::create_dir_all(path)?;
+        std::os::unix::fs::chown(path, None, Some(user.record_group))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use super::{failure, verify};
 use crate::problem::Persist;
 use crate::recipe::Recipe;
 use crate::reconcile::{Event, Observed, Role, Wanted};
-use crate::{Control, problem, recipe, task};
+use crate::{Control, problem, recipe, task, users};
 
 /// Why a deploy did not come to its end.
 enum Stopped {
@@ -173,7 +173,7 @@ async fn validate(control: &Control, job: &StoredDeploy) -> Result<Option<Change
     }
     let mut wanted = Wanted::of(control, &app, release).await?;
     if job.work == DeployWork::Release {
-        check_release(control, &wanted)?;
+        check_release(control, &wanted).await?;
     }
     match &job.work {
         DeployWork::Scale { formation } => {
@@ -204,7 +204,7 @@ async fn validate(control: &Control, job: &StoredDeploy) -> Result<Option<Change
 }
 
 /// What a release must have before anything of it is run.
-fn check_release(control: &Control, wanted: &Wanted) -> Result<(), Problem> {
+async fn check_release(control: &Control, wanted: &Wanted) -> Result<(), Problem> {
     let (release, tree) = (wanted.release.as_ref(), wanted.tree.as_path());
     let spec = &release.spec;
     if let Some(files) = spec
@@ -223,6 +223,10 @@ fn check_release(control: &Control, wanted: &Wanted) -> Result<(), Problem> {
         launchway_pipeline::persist::link(tree, &persist, &spec.persist).map_err(|error| {
             Problem::failed("the persistent paths cannot be put in place").caused_by(&error)
         })?;
+    if let Some(user) = users::of_app(control, &release.app).await? {
+        users::give_persistent(tree, &persist, &spec.persist, user)
+            .map_err(|error| problem::file("hand over", &persist, &error))?;
+    }
     if !kept.is_empty() {
         tracing::info!(app = %release.app, release = %release.number, ?kept, "the live persistent files are kept");
     }

@@ -93,14 +93,21 @@ impl Reconciler {
             stopping: false,
         };
         self.slots.insert(id.clone(), slot);
-        let spec = recipe.shim_spec(&self.control, id, port);
         let (control, starts, id) = (self.control.clone(), self.starts.clone(), id.clone());
+        let recipe = recipe.clone();
         // Not ended with the loop: a start that was begun is finished, so that no shim is there that nobody knows of.
         self.tasks.spawn(async move {
             let Ok(_permit) = starts.acquire().await else {
                 return;
             };
-            let result = control.supervisor.start(spec).await;
+            let result = match recipe.shim_spec(&control, &id, port) {
+                Ok(spec) => control
+                    .supervisor
+                    .start(spec)
+                    .await
+                    .map_err(|error| problem::supervisor(&error)),
+                Err(problem) => Err(problem),
+            };
             // With the loop ended, the shim is found when the next control adopts.
             control.tell(Event::Started { id, result }).await;
         });
@@ -109,7 +116,7 @@ impl Reconciler {
     pub(super) async fn started(
         &mut self,
         id: InstanceId,
-        result: Result<ShimHandle, SupervisorError>,
+        result: Result<ShimHandle, Problem>,
     ) {
         match result {
             Ok(shim) => {
@@ -129,9 +136,9 @@ impl Reconciler {
                 });
                 self.attend(&id, false);
             }
-            Err(error) => {
-                tracing::error!(instance = %id, error = %problem::supervisor(&error), "an instance could not be started");
-                self.lose(id, problem::supervisor(&error)).await;
+            Err(problem) => {
+                tracing::error!(instance = %id, error = %problem, "an instance could not be started");
+                self.lose(id, problem).await;
             }
         }
     }

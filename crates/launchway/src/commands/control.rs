@@ -29,6 +29,14 @@ pub(crate) struct Control {
     /// How many builds run at once
     #[arg(long, default_value_t = 2, value_name = "NUMBER")]
     builds: usize,
+    /// Files and folders that every app may read, though they lie in a home folder or below /tmp, which apps do not see
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "LAUNCHWAY_VISIBLE",
+        value_delimiter = ':'
+    )]
+    visible: Vec<std::path::PathBuf>,
     #[command(flatten)]
     from_parent: FromParent,
 }
@@ -59,6 +67,7 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
         let binary = std::env::current_exe().context("cannot tell where this binary lies")?;
         let mut settings = Settings::new(home.root(), binary, url);
         settings.builds = args.builds.max(1);
+        settings.visible = args.visible;
         serve(listener, settings).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -15,6 +15,7 @@ use super::cancel::CancelWatch;
 use super::checkout;
 use super::command::Lingering;
 use super::environment::{self, Environment};
+use super::guise::{self, Doors};
 use super::log::StageLog;
 use super::mask::Mask;
 use super::memory::MemoryGroup;
@@ -27,6 +28,7 @@ use super::stand_ins;
 use super::stop::{Deadline, Stop, StopReason};
 use crate::describe::{self, Described};
 use crate::persist::Seeds;
+use crate::runner::Surroundings;
 use crate::spool::log_path;
 
 /// What all stages of a build share.
@@ -48,6 +50,8 @@ pub(crate) struct Build<'a> {
     pub(crate) last: Option<BuildResult>,
     /// The Groovy of its Jenkinsfile, where it has one.
     pub(crate) scripts: Option<Scripts>,
+    /// The ways to tree and cache outside the room, where it works in one.
+    pub(crate) doors: Option<Doors>,
     pub(crate) started: Instant,
     /// The first problem of each result: the worst result's is the build's.
     pub(crate) problems: Mutex<BTreeMap<BuildResult, Problem>>,
@@ -94,12 +98,12 @@ impl Drop for Permit<'_> {
 }
 
 /// Runs the build of a folder. An error means that the spool does not tell the end.
-pub(crate) fn run(folder: &Path) -> io::Result<()> {
+pub(crate) fn run(folder: &Path, surroundings: Surroundings) -> io::Result<()> {
     let spool = Spool::create(folder)?;
     let (result, problem) = match read_job(folder) {
         Ok(job) => {
             take_over_process();
-            let ended = run_job(&job, &spool);
+            let ended = run_job(&job, &spool, surroundings);
             processes::end_all();
             ended
         }
@@ -123,8 +127,12 @@ fn read_job(folder: &Path) -> Result<RunnerJob, Problem> {
         ))
         .hint("Start the build again with the newer Launchway."));
     }
-    serde_json::from_slice(&text)
-        .map_err(|error| Problem::internal(format!("{} is not a job", path.display())).cause(error))
+    let mut job: RunnerJob = serde_json::from_slice(&text).map_err(|error| {
+        Problem::internal(format!("{} is not a job", path.display())).cause(error)
+    })?;
+    // The room that the role made shows the tree there.
+    job.tree = job.seen_tree().to_owned();
+    Ok(job)
 }
 
 /// Makes this process the reaper of all that the build starts, in a session of its own (no terminal to ask at), and lets
@@ -138,12 +146,12 @@ fn take_over_process() {
     let _ = rustix::process::nice(10);
 }
 
-fn run_job(job: &RunnerJob, spool: &Spool) -> (BuildResult, Option<Problem>) {
+fn run_job(job: &RunnerJob, spool: &Spool, surroundings: Surroundings) -> (BuildResult, Option<Problem>) {
     spool.emit(RunnerEventKind::Started {
-        pid: std::process::id(),
+        pid: surroundings.known_as,
         protocol: PROTOCOL,
     });
-    match prepare_and_run(job, spool) {
+    match prepare_and_run(job, spool, surroundings) {
         Ok(ended) => ended,
         Err(problem) => (BuildResult::Failure, Some(problem)),
     }
@@ -152,11 +160,22 @@ fn run_job(job: &RunnerJob, spool: &Spool) -> (BuildResult, Option<Problem>) {
 fn prepare_and_run(
     job: &RunnerJob,
     spool: &Spool,
+    surroundings: Surroundings,
 ) -> Result<(BuildResult, Option<Problem>), Problem> {
     let started = Instant::now();
     let internal =
         |what: &str, error: &io::Error| Problem::internal(format!("cannot {what}")).cause(error);
     let temporary = job.folder.join("tmp");
+    let (memory, without) = match job
+        .memory_bytes
+        .map(|limit| MemoryGroup::enter(job.build, surroundings.known_as, limit))
+    {
+        Some(Ok(group)) => (Some(group), None),
+        Some(Err(error)) => (None, Some(format!("No memory limit: {error}"))),
+        None => (None, None),
+    };
+    // From here on this thread, and all that it starts, touch files as the app's user.
+    guise::put_on(job);
     for folder in [
         &job.folder.join(LOG_FOLDER),
         &temporary,
@@ -223,6 +242,10 @@ fn prepare_and_run(
         environment,
         last: last_result(job),
         scripts,
+        doors: surroundings.outside.map(|outside| Doors {
+            tree: (job.tree.clone(), outside.tree),
+            cache: (job.cache.clone(), outside.cache),
+        }),
         started,
         temporary,
         lingering: Mutex::new(Lingering::default()),
@@ -231,14 +254,6 @@ fn prepare_and_run(
         changed: OnceLock::new(),
         problems: Mutex::new(BTreeMap::new()),
         checked_out_at,
-    };
-    let (memory, without) = match job
-        .memory_bytes
-        .map(|limit| MemoryGroup::enter(job.build, limit))
-    {
-        Some(Ok(group)) => (Some(group), None),
-        Some(Err(error)) => (None, Some(format!("No memory limit: {error}"))),
-        None => (None, None),
     };
     let mut notes = notes;
     notes.extend(without);

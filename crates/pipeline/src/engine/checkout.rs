@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -32,7 +33,7 @@ pub(crate) fn checkout(job: &RunnerJob) -> Result<Vec<String>, Problem> {
             job.tree.display()
         )));
     }
-    let index = job.folder.join("index");
+    let index = job.folder.join("tmp/index");
     let _ = fs::remove_file(&index);
     let output = git(job)
         .arg("--work-tree")
@@ -178,6 +179,9 @@ pub(crate) fn changed_files(job: &RunnerJob) -> Vec<String> {
 
 fn git(job: &RunnerJob) -> Command {
     let mut git = Command::new("git");
+    if let Some(who) = job.user {
+        git.uid(who.user).gid(who.group);
+    }
     // The operator's variables could lead git elsewhere.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GIT_") {

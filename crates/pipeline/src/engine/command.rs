@@ -41,6 +41,8 @@ pub(crate) struct Shell<'a> {
     pub(crate) log: &'a StageLog,
     pub(crate) stops: &'a [Arc<Stop>],
     pub(crate) deadlines: &'a [Deadline],
+    /// The user and group to run as, where the runner is root.
+    pub(crate) user: Option<(u32, u32)>,
     /// Whether the standard output goes to the caller instead of the log.
     pub(crate) capture: bool,
     /// Whether the shell ends at the first command that fails, and what `-x` says.
@@ -194,6 +196,10 @@ impl Shell<'_> {
             .current_dir(self.folder)
             .stdin(Stdio::null())
             .process_group(0);
+        if let Some((user, group)) = self.user {
+            // Of the runner's groups none is left either, and with the user all capabilities go.
+            command.uid(user).gid(group);
+        }
         command
     }
 

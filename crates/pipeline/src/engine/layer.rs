@@ -6,13 +6,19 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::guise::Doors;
 use super::make::Manifest;
 
 /// Larger files are not looked into for the tree's path: nobody writes programs' texts of that size.
 const MAX_TEXT: u64 = 1 << 20;
 
 /// Keeps `makes` of a tree as a layer in a folder that does not exist yet.
-pub(crate) fn save(tree: &Path, makes: &[String], layer: &Path) -> io::Result<()> {
+pub(crate) fn save(
+    tree: &Path,
+    makes: &[String],
+    layer: &Path,
+    doors: Option<&Doors>,
+) -> io::Result<()> {
     let mut manifest = Manifest {
         tree: tree.to_owned(),
         folders: Vec::new(),
@@ -27,13 +33,19 @@ pub(crate) fn save(tree: &Path, makes: &[String], layer: &Path) -> io::Result<()
         if let Some(parent) = files.join(&relative).parent() {
             fs::create_dir_all(parent)?;
         }
-        save_one(tree, &relative, &files, &mut manifest)?;
+        save_one(tree, &relative, &files, &mut manifest, doors)?;
     }
     let json = serde_json::to_vec(&manifest).map_err(io::Error::other)?;
     fs::write(layer.join("manifest.json"), json)
 }
 
-fn save_one(tree: &Path, path: &Path, files: &Path, manifest: &mut Manifest) -> io::Result<()> {
+fn save_one(
+    tree: &Path,
+    path: &Path,
+    files: &Path,
+    manifest: &mut Manifest,
+    doors: Option<&Doors>,
+) -> io::Result<()> {
     let from = tree.join(path);
     let to = files.join(path);
     let data = fs::symlink_metadata(&from)?;
@@ -49,7 +61,7 @@ fn save_one(tree: &Path, path: &Path, files: &Path, manifest: &mut Manifest) -> 
             .folders
             .push((path.to_owned(), data.mode() & 0o7777));
         for entry in fs::read_dir(&from)? {
-            save_one(tree, &path.join(entry?.file_name()), files, manifest)?;
+            save_one(tree, &path.join(entry?.file_name()), files, manifest, doors)?;
         }
         return Ok(());
     }
@@ -57,7 +69,7 @@ fn save_one(tree: &Path, path: &Path, files: &Path, manifest: &mut Manifest) -> 
         // A socket or a pipe is no result.
         return Ok(());
     }
-    share(&from, &to)?;
+    share(&from, &to, doors)?;
     if data.len() <= MAX_TEXT && is_text_with(&from, tree)? {
         manifest.with_path.push(path.to_owned());
     }
@@ -69,7 +81,12 @@ fn save_one(tree: &Path, path: &Path, files: &Path, manifest: &mut Manifest) -> 
 
 /// Puts a layer's files into a tree in place of what is there and gives their number. An error means that the layer cannot be
 /// used; what was put there until then is the caller's to clear.
-pub(crate) fn restore(layer: &Path, tree: &Path, makes: &[String]) -> io::Result<usize> {
+pub(crate) fn restore(
+    layer: &Path,
+    tree: &Path,
+    makes: &[String],
+    doors: Option<&Doors>,
+) -> io::Result<usize> {
     let manifest: Manifest = serde_json::from_slice(&fs::read(layer.join("manifest.json"))?)?;
     let files = layer.join("files");
     // All is looked at before anything is changed: a layer that was written to is of no use.
@@ -113,7 +130,7 @@ pub(crate) fn restore(layer: &Path, tree: &Path, makes: &[String]) -> io::Result
         if tree != manifest.tree && with_path.contains(path) {
             rewrite(&from, &to, &manifest.tree, tree)?;
         } else {
-            share(&from, &to)?;
+            share(&from, &to, doors)?;
         }
     }
     Ok(manifest.files.len())
@@ -133,8 +150,12 @@ pub(crate) fn clear(tree: &Path, makes: &[String]) -> io::Result<()> {
 }
 
 /// Gives a file a second name, or makes a copy of it on another file system (there by reflink, where that can).
-fn share(from: &Path, to: &Path) -> io::Result<()> {
-    if fs::hard_link(from, to).is_ok() {
+fn share(from: &Path, to: &Path, doors: Option<&Doors>) -> io::Result<()> {
+    let linked = match doors {
+        Some(doors) => fs::hard_link(doors.through(from), doors.through(to)),
+        None => fs::hard_link(from, to),
+    };
+    if linked.is_ok() {
         return Ok(());
     }
     fs::copy(from, to)?;
@@ -158,11 +179,13 @@ fn rewrite(from: &Path, to: &Path, old: &Path, new: &Path) -> io::Result<()> {
     for at in memchr::memmem::find_iter(&text, old) {
         changed.extend_from_slice(&text[last..at]);
         last = at + old.len();
-        // `/trees/1` must not be found in `/trees/12`.
+        // `/trees/1` must not be found in `/trees/12`, nor `/app` in `lib/app`.
         let ends = text
             .get(last)
             .is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        changed.extend_from_slice(if ends { new } else { old });
+        let begins = at == 0
+            || !(text[at - 1].is_ascii_alphanumeric() || b"_-.)}]".contains(&text[at - 1]));
+        changed.extend_from_slice(if begins && ends { new } else { old });
     }
     changed.extend_from_slice(&text[last..]);
     fs::write(to, changed)?;

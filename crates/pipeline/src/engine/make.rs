@@ -61,11 +61,12 @@ pub(crate) fn run(context: &Context<'_>, outcome: &Outcome, make: &Make) -> Resu
     };
     let folder = context.build.job.cache.join("layers").join(set_name(make));
     let layer = folder.join(&key);
+    let doors = context.build.doors.as_ref();
     let restored = {
         // The lock ends with this block: the steps may take minutes, and `keep` takes it alone afterwards.
         let locked = fs::create_dir_all(&folder).and_then(|()| Lock::shared(&folder));
         (locked.is_ok() && layer.is_dir())
-            .then(|| layer::restore(&layer, &context.folder, &make.makes))
+            .then(|| layer::restore(&layer, &context.folder, &make.makes, doors))
     };
     match restored {
         None => {}
@@ -231,7 +232,12 @@ fn keep(context: &Context<'_>, make: &Make, folder: &Path, key: &str) -> io::Res
     let _lock = Lock::exclusive(folder)?;
     let half = folder.join(format!(".new-{}", context.build.job.build.0));
     let _ = fs::remove_dir_all(&half);
-    let kept = layer::save(&context.folder, &make.makes, &half)
+    let kept = layer::save(
+        &context.folder,
+        &make.makes,
+        &half,
+        context.build.doors.as_ref(),
+    )
         .and_then(|()| File::create(half.join("used")))
         .and_then(|_| {
             let layer = folder.join(key);

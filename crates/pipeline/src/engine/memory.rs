@@ -22,9 +22,10 @@ pub(crate) struct MemoryGroup {
 
 impl MemoryGroup {
     /// Puts this process, and so all that it starts, into a group with a limit in bytes.
-    pub(crate) fn enter(build: BuildId, limit: u64) -> io::Result<Self> {
+    /// `known_as` makes the group's name the only one of its kind on this machine.
+    pub(crate) fn enter(build: BuildId, known_as: u32, limit: u64) -> io::Result<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup")?;
-        let name = format!("launchway-build-{}-{}", build.0, std::process::id());
+        let name = format!("launchway-build-{}-{}", build.0, known_as);
         let mut last = io::Error::other("this machine has no memory controller that can be used");
         for (home, version) in homes(&groups) {
             // Version 2 lets no group have both processes and children with controllers, so ours stands beside.

@@ -399,6 +399,7 @@ impl Context<'_> {
             log: &self.log,
             stops: &self.stops,
             deadlines: &self.deadlines,
+            user: self.build.job.user.map(|who| (who.user, who.group)),
             capture,
             flags,
         }

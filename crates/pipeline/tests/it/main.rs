@@ -15,7 +15,7 @@ mod site;
 #[test]
 fn runner_process() {
     if let Some(folder) = std::env::var_os(site::RUNNER_FOLDER) {
-        let _ = launchway_pipeline::runner::run(std::path::Path::new(&folder));
+        let _ = launchway_pipeline::runner::run(std::path::Path::new(&folder), Default::default());
         std::process::exit(0);
     }
 }

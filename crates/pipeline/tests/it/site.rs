@@ -94,6 +94,8 @@ impl Site {
         self.builds += 1;
         let number = self.builds;
         RunnerJob {
+            sandbox: None,
+            user: None,
             protocol: PROTOCOL,
             build: BuildId(number),
             app: "shop".parse().unwrap(),

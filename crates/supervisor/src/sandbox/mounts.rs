@@ -43,10 +43,7 @@ pub(super) fn arrange(sandbox: &Sandbox, tree: &Path, own_processes: bool) -> io
 
     let tree_mount = clone(tree)?;
     let binds = clone_binds(sandbox, &tree_mount)?;
-    let mut writable = Vec::new();
-    for folder in &sandbox.writable {
-        writable.push((folder, clone(folder)?));
-    }
+    let kept = Kept::take(sandbox)?;
     let tmp = sandbox
         .private_tmp
         .then(|| TmpClones::take(sandbox))
@@ -61,8 +58,10 @@ pub(super) fn arrange(sandbox: &Sandbox, tree: &Path, own_processes: bool) -> io
     }
     if sandbox.read_only {
         set_read_only(CWD, "/", true).map_err(|e| said("make the system read-only", e))?;
-        set_read_only(tree_mount.mount.as_fd(), "", true)
-            .map_err(|e| said("make the tree read-only", e))?;
+        if !sandbox.tree_writable {
+            set_read_only(tree_mount.mount.as_fd(), "", true)
+                .map_err(|e| said("make the tree read-only", e))?;
+        }
     }
     if own_processes {
         namespaces::mount_proc().map_err(|e| said("mount /proc", e))?;
@@ -73,25 +72,80 @@ pub(super) fn arrange(sandbox: &Sandbox, tree: &Path, own_processes: bool) -> io
     if let Some(devices) = devices {
         place_devices(devices)?;
     }
+    let mut covers: Vec<PathBuf> = Vec::new();
     if let Some(tmp) = tmp {
         tmp.place()?;
+        covers.extend(TmpClones::places().map(Path::to_path_buf));
     }
     let hidden = hide(&sandbox.hide)?;
-    let covered = hidden.iter().any(|folder| tree.starts_with(folder));
-    if sandbox.mount_at.is_some() || covered || !binds.is_empty() {
+    covers.extend(hidden.iter().cloned());
+    let covered = covers.iter().any(|folder| tree.starts_with(folder));
+    if sandbox.mount_at.is_some() || covered || sandbox.read_only || !binds.is_empty() {
         place_at(&tree_mount, &place)?;
         place_binds(binds, &place)?;
     }
-    for (folder, mount) in &writable {
-        place_at(mount, folder)?;
-    }
+    kept.place()?;
     for folder in &hidden {
-        if !writable.iter().any(|(path, _)| path.as_path() == folder) {
+        if !sandbox.writable.contains(folder) {
             set_read_only(CWD, folder, false)
                 .map_err(|e| said(&format!("hide `{}`", folder.display()), e))?;
         }
     }
     rustix::process::chdir(&place).map_err(|e| said(&format!("enter `{}`", place.display()), e))
+}
+
+/// What stays reachable outside the tree, where it lies.
+struct Kept<'a> {
+    readable: Vec<(&'a Path, Detached)>,
+    writable: Vec<(&'a Path, Detached)>,
+    replaced: Vec<(&'a Path, Detached)>,
+}
+
+impl<'a> Kept<'a> {
+    fn take(sandbox: &'a Sandbox) -> io::Result<Self> {
+        let mut readable = Vec::new();
+        for path in &sandbox.readable {
+            // A tool that was there when the sandbox was made may be gone by now: the command does without.
+            match clone(path) {
+                Ok(mount) => readable.push((path.as_path(), mount)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut writable = Vec::new();
+        for path in &sandbox.writable {
+            writable.push((path.as_path(), clone(path)?));
+        }
+        let mut replaced = Vec::new();
+        for (path, source) in &sandbox.replaced {
+            replaced.push((path.as_path(), clone(source)?));
+        }
+        // What lies above comes first, so that it does not cover what lies below.
+        readable.sort_by_key(|(path, _)| path.components().count());
+        writable.sort_by_key(|(path, _)| path.components().count());
+        Ok(Self {
+            readable,
+            writable,
+            replaced,
+        })
+    }
+
+    fn place(&self) -> io::Result<()> {
+        for (path, mount) in &self.readable {
+            set_read_only(mount.mount.as_fd(), "", true)
+                .map_err(|e| said(&format!("protect `{}`", path.display()), e))?;
+            place_at(mount, path)?;
+        }
+        for (path, mount) in &self.writable {
+            place_at(mount, path)?;
+        }
+        for (path, mount) in &self.replaced {
+            set_read_only(mount.mount.as_fd(), "", false)
+                .map_err(|e| said(&format!("protect `{}`", path.display()), e))?;
+            place_at(mount, path)?;
+        }
+        Ok(())
+    }
 }
 
 /// Clones a file or folder with all that is mounted below it.

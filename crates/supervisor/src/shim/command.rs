@@ -110,6 +110,7 @@ fn prepare(spec: &ShimSpec, around: &Surroundings, out: &OwnedFd, err: &OwnedFd)
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     set_limits(&around.limits, spec, around.reach, root)?;
 
+    sandbox::enter_network(&spec.sandbox)?;
     match around.reach {
         Reach::Namespace => sandbox::enter_with_processes(&spec.sandbox, &spec.tree)?,
         Reach::Descendants if sandbox::needs_mounts(&spec.sandbox) => {

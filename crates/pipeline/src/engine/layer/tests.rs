@@ -36,10 +36,10 @@ fn a_layer_moves_to_another_tree() {
     let (_folder, first, second, layer) = trees();
     venv(&first);
     let makes = [".venv".to_owned()];
-    save(&first, &makes, &layer).unwrap();
+    save(&first, &makes, &layer, None).unwrap();
     fs::create_dir(second.join(".venv")).unwrap();
     fs::write(second.join(".venv/old"), "").unwrap();
-    assert_eq!(restore(&layer, &second, &makes).unwrap(), 3);
+    assert_eq!(restore(&layer, &second, &makes, None).unwrap(), 3);
     assert!(!second.join(".venv/old").exists());
     let text = fs::read_to_string(second.join(".venv/bin/flask")).unwrap();
     assert_eq!(
@@ -70,8 +70,8 @@ fn a_layer_moves_to_another_tree() {
     )
     .unwrap();
     let again = layer.with_extension("2");
-    save(&second, &makes, &again).unwrap();
-    restore(&again, &first, &makes).unwrap();
+    save(&second, &makes, &again, None).unwrap();
+    restore(&again, &first, &makes, None).unwrap();
     let text = fs::read_to_string(first.join(".venv/bin/flask")).unwrap();
     assert_eq!(text, format!("{} {}3/x", first.display(), second.display()));
 }
@@ -81,9 +81,9 @@ fn a_layer_that_was_written_to_is_refused() {
     let (_folder, first, second, layer) = trees();
     venv(&first);
     let makes = [".venv".to_owned()];
-    save(&first, &makes, &layer).unwrap();
+    save(&first, &makes, &layer, None).unwrap();
     fs::write(first.join(".venv/plain.py"), "x = 22222\n").unwrap();
-    let error = restore(&layer, &second, &makes).unwrap_err();
+    let error = restore(&layer, &second, &makes, None).unwrap_err();
     assert!(
         error.to_string().contains("plain.py was changed"),
         "{error}"
@@ -99,7 +99,7 @@ fn a_layer_that_leads_to_what_is_gone_is_refused() {
     fs::create_dir(first.join(".venv")).unwrap();
     symlink(&python, first.join(".venv/python")).unwrap();
     let makes = [".venv".to_owned()];
-    save(&first, &makes, &layer).unwrap();
+    save(&first, &makes, &layer, None).unwrap();
     fs::remove_file(&python).unwrap();
-    assert!(restore(&layer, &second, &makes).is_err());
+    assert!(restore(&layer, &second, &makes, None).is_err());
 }
