@@ -3,12 +3,23 @@
 //! An [`AppSpec`] comes from a repository's files (launchway.toml, Procfile, app.json, detection) or from a description
 //! kept outside it; the crate `pipeline` reads them. It is stored with each release and never changed afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::names::ProcessType;
+use crate::route::Rules;
+
+mod health;
+mod rollout;
+mod routing;
+mod timed;
+
+pub use health::{HealthSpec, StatusRange, Statuses};
+pub use rollout::{CanarySpec, HeaderMatch, RolloutSpec, Strategy, VerifySpec};
+pub use routing::{RouteSpec, RouteTo, Www, references};
+pub use timed::{CronSpec, Missed, Overlap, ScaleRule};
 
 /// What to run, complete: defaults are filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -36,6 +47,28 @@ pub struct AppSpec {
     /// Host names beside `APP.localhost` and those added with `domains add`.
     #[serde(default)]
     pub domains: Vec<String>,
+    /// Which paths and hosts lead where, beside what [`AppSpec::all_routes`] adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSpec>,
+    /// What is asked of the requests of every route that has no rules of its own.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    #[schema(value_type = Object)]
+    pub rules: Rules,
+    /// Whether each host is also reached with or without `www.`, and which of the two is sent to the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub www: Option<Www>,
+    /// The command that runs exactly once in the app's life, before its first release serves: it fills the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<CommandSpec>,
+    /// How a release takes the place of the one before, and how it is told whether it does well.
+    #[serde(default, skip_serializing_if = "RolloutSpec::is_default")]
+    pub rollout: RolloutSpec,
+    /// Commands that run by the clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cron: Vec<CronSpec>,
+    /// Numbers of instances that change by the clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<ScaleRule>,
     /// Where the description came from, in words: "Procfile", "detected Flask in requirements.txt".
     #[serde(default)]
     pub sources: Vec<String>,
@@ -58,6 +91,12 @@ pub struct ProcessSpec {
     /// Limits; what is absent is unlimited.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether its instances take requests though it is not called `web`: they get a port and are probed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http: bool,
+    /// How to tell that an instance of it is ready, where that differs from the app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSpec>,
 }
 
 impl ProcessSpec {
@@ -69,6 +108,8 @@ impl ProcessSpec {
             folder: None,
             grace_ms: default_grace_ms(),
             limits: Limits::default(),
+            http: false,
+            health: None,
         }
     }
 }
@@ -110,72 +151,8 @@ pub struct Limits {
     pub open_files: Option<u32>,
 }
 
-/// How to tell that a web instance is ready to take requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct HealthSpec {
-    /// The path to GET; without one, a TCP connection is enough.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// The statuses that count as healthy.
-    #[serde(default = "default_statuses")]
-    pub statuses: StatusRange,
-    /// A text that the body must contain.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// The time between probes once the instance serves, in milliseconds. (Until it is ready, probes come faster.)
-    #[serde(default = "default_interval_ms")]
-    pub interval_ms: u64,
-    /// The longest that one probe may take, in milliseconds.
-    #[serde(default = "default_probe_timeout_ms")]
-    pub timeout_ms: u64,
-    /// The longest from start to the first healthy answer, in milliseconds.
-    #[serde(default = "default_start_ms")]
-    pub start_ms: u64,
-    /// How many healthy answers in a row make an instance ready.
-    #[serde(default = "one")]
-    pub rise: u32,
-    /// How many failed probes in a row make a ready instance unhealthy.
-    #[serde(default = "three")]
-    pub fall: u32,
-}
-
-impl Default for HealthSpec {
-    fn default() -> Self {
-        Self {
-            path: None,
-            statuses: default_statuses(),
-            body: None,
-            interval_ms: default_interval_ms(),
-            timeout_ms: default_probe_timeout_ms(),
-            start_ms: default_start_ms(),
-            rise: 1,
-            fall: 3,
-        }
-    }
-}
-
-/// A closed range of HTTP statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StatusRange {
-    /// The lowest status that counts.
-    pub from: u16,
-    /// The highest status that counts.
-    pub to: u16,
-}
-
-impl StatusRange {
-    /// Whether a status lies in the range.
-    pub fn contains(self, status: u16) -> bool {
-        (self.from..=self.to).contains(&status)
-    }
-}
-
 fn one() -> u32 {
     1
-}
-
-fn three() -> u32 {
-    3
 }
 
 fn default_grace_ms() -> u64 {
@@ -184,20 +161,4 @@ fn default_grace_ms() -> u64 {
 
 fn default_command_timeout_ms() -> u64 {
     600_000
-}
-
-fn default_statuses() -> StatusRange {
-    StatusRange { from: 200, to: 399 }
-}
-
-fn default_interval_ms() -> u64 {
-    5_000
-}
-
-fn default_probe_timeout_ms() -> u64 {
-    2_000
-}
-
-fn default_start_ms() -> u64 {
-    60_000
 }

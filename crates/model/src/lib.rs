@@ -13,6 +13,7 @@ pub mod alert;
 pub mod api;
 pub mod app;
 pub mod build;
+pub mod cidr;
 pub mod deploy;
 pub mod home;
 pub mod instance;

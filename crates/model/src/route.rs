@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::app::HeaderMatch;
+use crate::cidr::Cidr;
 use crate::instance::TargetAddress;
 use crate::names::{AppName, InstanceId, ReleaseNumber};
 
@@ -38,9 +41,24 @@ pub struct Route {
     pub strip_prefix: bool,
     /// What answers.
     pub backend: Backend,
+    /// Instances that take a part of the requests in place of the backend's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// What is asked of its requests and done to its answers; nothing by default.
     #[serde(default, skip_serializing_if = "Rules::is_empty")]
     pub rules: Rules,
+}
+
+/// Instances that take a part of a route's requests. While none of them is up, the backend's take all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// The instances.
+    pub targets: Vec<Target>,
+    /// Their share of the requests in percent, up to 100.
+    pub percent: u8,
+    /// Requests with this header field go to them, whatever the share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderMatch>,
 }
 
 /// What a route asks of its requests and does to its answers. Everything is off by default.
@@ -69,6 +87,12 @@ pub struct Rules {
     pub rate: Option<Rate>,
     /// The cookie that keeps a client with its instance, while that is up.
     pub sticky_cookie: Option<String>,
+    /// The most requests that one client address may have in flight at once; tunnels count for as long as they last.
+    pub in_flight: Option<u32>,
+    /// How long an instance may take to begin its answer, in milliseconds; the proxy's own limit where absent.
+    pub answer_timeout_ms: Option<u64>,
+    /// While the app is in maintenance: what is answered in its place.
+    pub maintenance: Option<Maintenance>,
 }
 
 impl Rules {
@@ -76,6 +100,106 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether the proxy can take these rules. One that it cannot take makes it refuse the table of all apps, so whoever
+    /// reads rules asks first.
+    ///
+    /// # Errors
+    /// What cannot be meant, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let maintenance = self.maintenance.iter().flat_map(|page| &page.allow);
+        for range in self.allow.iter().chain(&self.deny).chain(maintenance) {
+            range.parse::<Cidr>().map_err(|error| error.to_string())?;
+        }
+        if let Some(host) = self.redirect_host.as_deref().filter(|host| !is_host(host)) {
+            return Err(format!("`{host}` is no host to redirect to"));
+        }
+        if let Some(cookie) = self.sticky_cookie.as_deref().filter(|name| !is_token(name)) {
+            return Err(format!("`{cookie}` is no name of a cookie"));
+        }
+        if self.rate.is_some_and(|rate| rate.per_second == 0) {
+            return Err("a rate of 0 requests a second lets nobody in".to_owned());
+        }
+        if self.in_flight == Some(0) {
+            return Err("0 requests at once let nobody in".to_owned());
+        }
+        for user in &self.users {
+            if user.name.is_empty() || user.name.contains(':') {
+                return Err(format!("`{}` is no name of a user", user.name));
+            }
+            if user.sha256.len() != 64 || !user.sha256.bytes().all(|byte| byte.is_ascii_hexdigit())
+            {
+                return Err(format!(
+                    "user `{}` has no SHA-256 in hexadecimal",
+                    user.name
+                ));
+            }
+        }
+        for rule in self.request_fields.iter().chain(&self.answer_fields) {
+            let name = rule.name.to_ascii_lowercase();
+            if !is_token(&name) || HOP_FIELDS.contains(&name.as_str()) {
+                return Err(format!(
+                    "the field `{}` cannot be set or taken off",
+                    rule.name
+                ));
+            }
+            let plain = |byte: u8| (b' '..0x7f).contains(&byte) || byte == b'\t';
+            if !rule.value.iter().all(|value| value.bytes().all(plain)) {
+                return Err(format!(
+                    "the value for the field `{}` has forbidden characters",
+                    rule.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fields that no rule may touch: framing and the connection are the proxy's own business.
+pub const HOP_FIELDS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a text is a token as RFC 9110 has it: the name of a field or cookie.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Whether a text is a host name of labels, with or without a port.
+fn is_host(text: &str) -> bool {
+    let host = match text.split_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) => host,
+        Some(_) => return false,
+        None => text,
+    };
+    host.len() <= 253
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+}
+
+/// What is answered while an app is in maintenance: status 503 with a page.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Maintenance {
+    /// What the page says.
+    pub message: String,
+    /// Address ranges whose requests go on to the app all the same.
+    pub allow: Vec<String>,
 }
 
 /// Somebody who may ask.
@@ -250,6 +374,10 @@ pub struct TargetStats {
     pub failures: u64,
     /// Requests in flight.
     pub in_flight: u64,
+    /// Cumulative counts of the answered requests whose answer's head came within each of [`DURATION_BUCKETS`]; empty
+    /// from a proxy that does not count them.
+    #[serde(default)]
+    pub buckets: Vec<u64>,
 }
 
 /// Upper bounds of the request-duration histogram, in seconds; the last bucket, +Inf, is not listed.

@@ -86,7 +86,8 @@ pub(crate) async fn serve(worker: Arc<Worker>, mut stream: Stream, peer: Peer) {
             worker.note(&meta, &record);
         }
         match after {
-            After::Next => {}
+            // Only a tunnel goes on being in flight.
+            After::Next => meta.admitted = None,
             After::Close => {
                 let (_, mut write) = stream.split();
                 close(&mut write, &mut deadline).await;
@@ -270,6 +271,8 @@ async fn one_request(
                 host: &meta.host,
                 path: &meta.path,
                 mark: meta.mark,
+                canary: meta.canary,
+                answer_timeout: meta.answer_timeout,
             };
             let (status, ended) = exchange::forward(
                 worker,

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::access::Parts;
 use crate::files::FileRequest;
 use crate::h1::request::RequestHead;
 use crate::h1::{Length, Version, elements, named, push_decimal, push_field};
 use crate::page::{Page, Wants};
-use crate::rules::{self, Asked, Judge};
+use crate::rules::{self, Admitted, Asked, Judge};
 use crate::table::{Entry, Ready};
 use crate::worker::Worker;
 
@@ -53,6 +53,12 @@ pub(crate) struct Meta {
     pub(crate) secure: bool,
     /// The instance that its cookie asks for.
     pub(crate) mark: Option<u64>,
+    /// Whether it goes to the route's canary.
+    pub(crate) canary: bool,
+    /// Its place among its client's requests in flight, where the route limits them.
+    pub(crate) admitted: Option<Admitted>,
+    /// How long the instance may take to begin its answer.
+    pub(crate) answer_timeout: Duration,
     /// The largest body that it may have.
     pub(crate) body_bytes: u64,
     pub(crate) wants: Wants,
@@ -72,6 +78,7 @@ impl Meta {
     /// Forgets the last request, so that nothing of it is logged with one whose head cannot be read.
     pub(crate) fn clear(&mut self) {
         self.begun = None;
+        self.admitted = None;
         for text in [&mut self.host, &mut self.path, &mut self.request_id] {
             text.clear();
         }
@@ -129,6 +136,9 @@ pub(crate) fn dispatch(
     };
     meta.body_bytes = worker.limits().body_bytes;
     meta.mark = None;
+    meta.canary = false;
+    meta.admitted = None;
+    meta.answer_timeout = worker.limits().answer_timeout;
     meta.secure = peer.tls
         || (peer.trusted
             && head.fields.iter().any(|field| {
@@ -141,6 +151,9 @@ pub(crate) fn dispatch(
     }
     match &entry.backend {
         Ready::Instances(_) => {
+            if let Some(canary) = &entry.canary {
+                meta.canary = canary.takes(head, worker.chance());
+            }
             write_head(out, peer, head, meta, &entry);
             Action::Forward(entry)
         }
@@ -206,6 +219,13 @@ fn judged(
         if matches!(head.body, Length::Fixed(length) if length > most) {
             return Some(Page::trouble(413, "the request's body is too large"));
         }
+    }
+    match judge.admit(asked.client) {
+        Ok(admitted) => meta.admitted = admitted,
+        Err(page) => return Some(page),
+    }
+    if let Some(limit) = judge.answer_timeout {
+        meta.answer_timeout = limit;
     }
     if let Some(name) = &judge.sticky_cookie {
         meta.mark = rules::cookie(head, name)

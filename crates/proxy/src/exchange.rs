@@ -9,7 +9,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,6 @@ use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 use crate::table::Entry;
 use crate::target::{OnTarget, Target};
 use crate::worker::Worker;
-use std::sync::Arc;
 
 /// How long a request that waits for `100 Continue` holds its body back before it sends it all the same (RFC 9110, 10.1.1).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -58,9 +57,12 @@ pub(crate) struct Outgoing<'r> {
     pub(crate) version: Version,
     /// The instance that a sticky cookie asks for.
     pub(crate) mark: Option<u64>,
-    /// For finding the route again while no instance is up.
+    /// Whether it goes to the route's canary, while one of that is up.
+    pub(crate) canary: bool,
+    /// How long an instance may take to begin its answer.
+    pub(crate) answer_timeout: Duration,
+    /// For finding the route again while no instance is up; the path is without query.
     pub(crate) host: &'r str,
-    /// The path without query, likewise.
     pub(crate) path: &'r str,
 }
 
@@ -201,7 +203,8 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
         let target = Arc::clone(guard.target());
         sink.chosen(&target);
         room.buffer.reset();
-        deadline.set(Instant::now() + limits.answer_timeout);
+        let asked = Instant::now();
+        deadline.set(asked + request.answer_timeout);
         let mut told = Told::default();
         let ended = converse(
             (limits, worker.pipes()),
@@ -216,7 +219,7 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
         .await;
         match ended {
             Ok(end) => {
-                target.answered(told.status);
+                target.answered(told.status, told.at.unwrap_or_else(Instant::now) - asked);
                 if end.upgraded {
                     return (told.status, Ok(Finished::Upgraded { stream, guard }));
                 }
@@ -260,6 +263,8 @@ pub(crate) async fn forward<S: Source, K: AnswerSink>(
 struct Told {
     /// The final status, once its head went to the sink.
     status: u16,
+    /// When that was.
+    at: Option<Instant>,
 }
 
 /// What the two directions of a conversation tell each other. They run in one task, so the order of the stores is theirs.
@@ -362,7 +367,7 @@ async fn converse<S: Source, K: AnswerSink>(
         {
             return Err(Trouble::NothingSent);
         }
-        deadline.set(Instant::now() + limits.answer_timeout);
+        deadline.set(Instant::now() + request.answer_timeout);
         let progress = Progress::new(true, true);
         let mut answer = pin!(answer(
             (limits, pipes),
@@ -539,7 +544,7 @@ async fn answer<K: AnswerSink>(
                     return Err(Trouble::BadAnswer("it has too many interim answers"));
                 }
                 sink.flush(deadline).await?;
-                deadline.set(Instant::now() + limits.answer_timeout);
+                deadline.set(Instant::now() + request.answer_timeout);
             }
             Some(Next::Final { body, keep_alive }) => break (body, keep_alive),
             Some(Next::Upgraded) => {
@@ -662,7 +667,7 @@ fn take_head<K: AnswerSink>(
     let bytes = head.bytes;
     let next = match head.status {
         101 if request.upgrade => {
-            told.status = 101;
+            (told.status, told.at) = (101, Some(Instant::now()));
             sink.begin(&head, progress.sent.load(Ordering::Relaxed));
             Next::Upgraded
         }
@@ -681,7 +686,7 @@ fn take_head<K: AnswerSink>(
             Next::Interim
         }
         status => {
-            told.status = status;
+            (told.status, told.at) = (status, Some(Instant::now()));
             sink.begin(&head, progress.sent.load(Ordering::Relaxed));
             Next::Final {
                 body: head.body,

@@ -63,10 +63,20 @@ pub(crate) async fn acquire(
                 reason: "the app has just been changed; try again",
             });
         };
+        let canary = entry.canary.as_ref().map(|canary| &canary.instances);
         let picked = match desperate {
             false => request
                 .mark
-                .and_then(|mark| balanced.marked(mark, tried))
+                .and_then(|mark| {
+                    balanced
+                        .marked(mark, tried)
+                        .or_else(|| canary?.marked(mark, tried))
+                })
+                .or_else(|| {
+                    canary
+                        .filter(|_| request.canary)?
+                        .pick(worker.chance(), tried)
+                })
                 .or_else(|| balanced.pick(worker.chance(), tried)),
             true => balanced.last_resort(worker.chance()),
         };

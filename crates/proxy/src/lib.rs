@@ -19,7 +19,6 @@
 mod access;
 mod admin;
 mod balance;
-pub mod cidr;
 mod client_h1;
 mod client_h2;
 mod control;

@@ -123,13 +123,17 @@ impl Drop for Measured {
         let took = self.begun.elapsed();
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         shard.nanos.fetch_add(nanos, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        let bucket = DURATION_BUCKETS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(DURATION_BUCKETS.len());
-        shard.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        shard.buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The place of a duration among [`DURATION_BUCKETS`]; one behind the last for what is longer than every bound.
+pub(crate) fn bucket(took: Duration) -> usize {
+    let seconds = took.as_secs_f64();
+    DURATION_BUCKETS
+        .iter()
+        .position(|bound| seconds <= *bound)
+        .unwrap_or(DURATION_BUCKETS.len())
 }
 
 #[cfg(test)]

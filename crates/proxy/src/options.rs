@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use launchway_model::home::Home;
 
-use crate::cidr::Cidr;
+use launchway_model::cidr::Cidr;
 
 /// What a proxy is started with.
 #[derive(Debug)]

@@ -81,6 +81,17 @@ impl Page {
         }
     }
 
+    /// The app is in maintenance.
+    pub(crate) fn maintenance(message: &str) -> Self {
+        Self {
+            status: 503,
+            title: "Back soon".to_owned(),
+            text: message.to_owned(),
+            hint: None,
+            field: Some(("retry-after", "60".to_owned())),
+        }
+    }
+
     /// Any other trouble.
     pub(crate) fn trouble(status: u16, reason: &str) -> Self {
         let mut text = reason.to_owned();

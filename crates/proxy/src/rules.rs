@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -13,8 +13,8 @@ use launchway_model::route::{FieldRule, Rate, Rules, User};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::cidr::Cidr;
-use crate::h1::request::{RequestHead, authority_is_valid};
+use launchway_model::cidr::Cidr;
+use crate::h1::request::RequestHead;
 use crate::h1::{elements, named, push_field};
 use crate::page::Page;
 
@@ -35,6 +35,10 @@ pub(crate) struct Judge {
     pub(crate) answer: Edits,
     pub(crate) hsts: Option<String>,
     pub(crate) sticky_cookie: Option<String>,
+    pub(crate) answer_timeout: Option<Duration>,
+    crowd: Option<Arc<Crowd>>,
+    /// What is said, and whose requests go on all the same.
+    maintenance: Option<(String, Vec<Cidr>)>,
 }
 
 /// A request as the rules see it.
@@ -67,19 +71,7 @@ impl Judge {
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| error.to_string())
         };
-        if let Some(host) = &rules.redirect_host
-            && (host.is_empty() || !authority_is_valid(host))
-        {
-            return Err(format!("`{host}` is no host to redirect to"));
-        }
-        if let Some(cookie) = &rules.sticky_cookie
-            && !is_token(cookie)
-        {
-            return Err(format!("`{cookie}` is no name of a cookie"));
-        }
-        if rules.rate.is_some_and(|rate| rate.per_second == 0) {
-            return Err("a rate of 0 requests a second lets nobody in".to_owned());
-        }
+        rules.check()?;
         Ok(Some(Box::new(Self {
             https_only: rules.https_only,
             redirect_host: rules.redirect_host.clone(),
@@ -88,10 +80,19 @@ impl Judge {
             users: rules.users.iter().map(user).collect::<Result<_, _>>()?,
             rate: rules.rate.map(Limiter::new),
             body_bytes: rules.body_bytes,
-            request: Edits::new(&rules.request_fields)?,
-            answer: Edits::new(&rules.answer_fields)?,
+            request: Edits::new(&rules.request_fields),
+            answer: Edits::new(&rules.answer_fields),
             hsts: rules.hsts_seconds.map(|age| format!("max-age={age}")),
             sticky_cookie: rules.sticky_cookie.clone(),
+            crowd: rules.in_flight.map(Crowd::new),
+            answer_timeout: rules.answer_timeout_ms.map(Duration::from_millis),
+            maintenance: rules
+                .maintenance
+                .as_ref()
+                .map(|page| {
+                    Ok::<_, String>((page.message.clone(), ranges(&page.allow)?))
+                })
+                .transpose()?,
         })))
     }
 
@@ -103,6 +104,11 @@ impl Judge {
         }
         if let Some(page) = self.redirect(asked, head) {
             return Some(page);
+        }
+        if let Some((message, allowed)) = &self.maintenance
+            && !within(allowed)
+        {
+            return Some(Page::maintenance(message));
         }
         if let Some(rate) = &self.rate
             && let Err(wait) = rate.take(asked.client, Instant::now())
@@ -122,6 +128,20 @@ impl Judge {
             );
         }
         None
+    }
+
+    /// A place for a request among those that its client has in flight; none where there is no limit.
+    ///
+    /// # Errors
+    /// The page for a client that has too many.
+    pub(crate) fn admit(&self, client: IpAddr) -> Result<Option<Admitted>, Page> {
+        let Some(crowd) = &self.crowd else {
+            return Ok(None);
+        };
+        crowd.admit(client).map(Some).ok_or_else(|| {
+            Page::trouble(429, "there are too many requests at once from your address")
+                .with_field("retry-after", "1".to_owned())
+        })
     }
 
     fn redirect(&self, asked: Asked<'_>, head: &RequestHead<'_, '_>) -> Option<Page> {
@@ -193,13 +213,6 @@ fn user(user: &User) -> Result<(String, [u8; 32]), String> {
     Ok((user.name.clone(), hash))
 }
 
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
 /// Fields to set and to take off.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
@@ -208,46 +221,17 @@ pub(crate) struct Edits {
 }
 
 impl Edits {
-    fn new(rules: &[FieldRule]) -> Result<Self, String> {
-        // Framing and the connection are the proxy's own business.
-        const OURS: [&str; 9] = [
-            "connection",
-            "content-length",
-            "expect",
-            "host",
-            "keep-alive",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-        ];
+    /// Reads rules that were checked.
+    fn new(rules: &[FieldRule]) -> Self {
         let mut edits = Self::default();
         for rule in rules {
             let name = rule.name.to_ascii_lowercase();
-            if !is_token(&name) || OURS.contains(&name.as_str()) {
-                return Err(format!(
-                    "the field `{}` cannot be set or taken off",
-                    rule.name
-                ));
-            }
             match &rule.value {
                 None => edits.off.push(name),
-                Some(value)
-                    if value
-                        .bytes()
-                        .all(|byte| (b' '..0x7f).contains(&byte) || byte == b'\t') =>
-                {
-                    edits.set.push((name, value.trim().to_owned()));
-                }
-                Some(_) => {
-                    return Err(format!(
-                        "the value for the field `{}` has forbidden characters",
-                        rule.name
-                    ));
-                }
+                Some(value) => edits.set.push((name, value.trim().to_owned())),
             }
         }
-        Ok(edits)
+        edits
     }
 
     /// Whether a field that came is to go.
@@ -333,13 +317,7 @@ impl Limiter {
 
     /// Takes one request, or tells how long to wait.
     fn take(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
-        // Whoever has one address of IPv6 has the whole /64.
-        let key = match client.to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)))
-            }
-            v4 => v4,
-        };
+        let key = household(client);
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= REMEMBERED {
             full_at.retain(|_, full| *full > now);
@@ -352,6 +330,69 @@ impl Limiter {
         }
         full_at.insert(key, full + self.every);
         Ok(())
+    }
+}
+
+/// Whoever has one address of IPv6 has the whole /64.
+fn household(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)))
+        }
+        v4 => v4,
+    }
+}
+
+/// Requests in flight per client address.
+#[derive(Debug)]
+struct Crowd {
+    most: u32,
+    present: Mutex<HashMap<IpAddr, u32>>,
+}
+
+impl Crowd {
+    fn new(most: u32) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            present: Mutex::default(),
+        })
+    }
+
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admitted> {
+        let client = household(client);
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = present.entry(client).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Admitted {
+            crowd: Arc::clone(self),
+            client,
+        })
+    }
+}
+
+/// A request's place among those that its client has in flight; given back with this.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    crowd: Arc<Crowd>,
+    client: IpAddr,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut present = self
+            .crowd
+            .present
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = present.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                present.remove(&self.client);
+            }
+        }
     }
 }
 

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use launchway_model::InstanceId;
 use launchway_model::instance::TargetAddress;
-use launchway_model::route::{Backend, Route, RouteTable};
+use launchway_model::route::{Backend, Canary, Route, RouteTable};
 
-use crate::balance::{Balanced, RetryBudget};
+use crate::balance::{Balanced, Chance, RetryBudget};
+use crate::h1::named;
+use crate::h1::request::RequestHead;
 use crate::meter::RouteMeter;
 use crate::rules::Judge;
 use crate::target::Target;
@@ -32,6 +34,7 @@ pub(crate) struct Table {
 pub(crate) struct Entry {
     pub(crate) meter: Arc<RouteMeter>,
     pub(crate) backend: Ready,
+    pub(crate) canary: Option<Share>,
     /// The prefix without its last slash.
     pub(crate) prefix: String,
     pub(crate) strip_prefix: bool,
@@ -50,6 +53,32 @@ pub(crate) enum Ready {
     Stopped {
         reason: String,
     },
+}
+
+/// Instances that take a part of a route's requests.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pub(crate) instances: Balanced,
+    percent: u8,
+    /// A field's name in lower case, and its value where that matters.
+    header: Option<(String, Option<String>)>,
+}
+
+impl Share {
+    /// Whether a request goes to them: by its header, else by chance.
+    pub(crate) fn takes(&self, head: &RequestHead<'_, '_>, chance: &Chance) -> bool {
+        if let Some((name, value)) = &self.header
+            && head.fields.iter().any(|field| {
+                named(field, name)
+                    && value
+                        .as_ref()
+                        .is_none_or(|value| value.as_bytes() == field.value.trim_ascii())
+            })
+        {
+            return true;
+        }
+        chance.next() % 100 < u64::from(self.percent)
+    }
 }
 
 /// The routes of one host by prefix.
@@ -139,6 +168,7 @@ impl Registry {
             let entry = Arc::new(Entry {
                 meter: self.meter(&route.name),
                 backend: self.backend(&route.backend),
+                canary: route.canary.as_ref().map(|canary| self.share(canary)),
                 prefix: prefix.to_owned(),
                 strip_prefix: route.strip_prefix,
                 retries: RetryBudget::new(),
@@ -165,6 +195,8 @@ impl Registry {
         let mut routes = HashSet::new();
         for route in &table.source.routes {
             routes.insert(route.name.as_str());
+            let canary = route.canary.iter().flat_map(|canary| &canary.targets);
+            named.extend(canary.map(|target| &target.instance));
             if let Backend::Instances { targets } = &route.backend {
                 named.extend(targets.iter().map(|target| &target.instance));
             }
@@ -203,11 +235,7 @@ impl Registry {
 
     fn backend(&mut self, backend: &Backend) -> Ready {
         match backend {
-            Backend::Instances { targets } => Ready::Instances(Balanced::new(
-                targets
-                    .iter()
-                    .map(|target| (self.ready_target(target), target.weight)),
-            )),
+            Backend::Instances { targets } => Ready::Instances(self.balanced(targets)),
             Backend::Files { root, fallback } => Ready::Files {
                 root: root.clone(),
                 fallback: fallback.clone(),
@@ -216,6 +244,25 @@ impl Registry {
                 reason: reason.clone(),
             },
         }
+    }
+
+    fn share(&mut self, canary: &Canary) -> Share {
+        Share {
+            instances: self.balanced(&canary.targets),
+            percent: canary.percent,
+            header: canary
+                .header
+                .as_ref()
+                .map(|header| (header.name.to_ascii_lowercase(), header.value.clone())),
+        }
+    }
+
+    fn balanced(&mut self, targets: &[launchway_model::route::Target]) -> Balanced {
+        Balanced::new(
+            targets
+                .iter()
+                .map(|target| (self.ready_target(target), target.weight)),
+        )
     }
 
     fn ready_target(&mut self, target: &launchway_model::route::Target) -> Arc<Target> {
@@ -272,10 +319,19 @@ fn check_backend<'t>(
     route: &'t Route,
     addresses: &mut HashMap<&'t InstanceId, &'t TargetAddress>,
 ) -> Result<(), String> {
+    let canary = route.canary.as_ref();
     match &route.backend {
         Backend::Instances { targets } => {
+            if let Some(percent) = canary.map(|canary| canary.percent)
+                && percent > 100
+            {
+                return Err(format!("a share of {percent} percent"));
+            }
             let mut seen = HashSet::new();
-            for target in targets {
+            for target in targets
+                .iter()
+                .chain(canary.iter().flat_map(|canary| &canary.targets))
+            {
                 let instance = &target.instance;
                 check_address(&target.address)
                     .map_err(|why| format!("instance {instance}: {why}"))?;
@@ -290,6 +346,9 @@ fn check_backend<'t>(
                 }
             }
             Ok(())
+        }
+        Backend::Files { .. } | Backend::Stopped { .. } if canary.is_some() => {
+            Err("a canary stands beside instances only".to_owned())
         }
         Backend::Files { root, .. } if !root.is_absolute() => Err(format!(
             "the folder `{}` is not an absolute path",

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use launchway_model::InstanceId;
 use launchway_model::instance::TargetAddress;
-use launchway_model::route::TargetStats;
+use launchway_model::route::{DURATION_BUCKETS, TargetStats};
 
+use crate::meter::bucket;
 use crate::stream::Stream;
 
 /// One instance, kept from table to table while any names it or a request is in flight on it.
@@ -26,6 +27,8 @@ pub(crate) struct Target {
     requests: AtomicU64,
     server_errors: AtomicU64,
     failures: AtomicU64,
+    /// Answers by the time to their head; the last are those longer than every bound.
+    durations: [AtomicU64; DURATION_BUCKETS.len() + 1],
     /// Idle connections, per worker: a connection belongs to the runtime that opened it.
     pools: Box<[Mutex<Vec<Idle>>]>,
 }
@@ -49,6 +52,7 @@ impl Target {
             requests: AtomicU64::new(0),
             server_errors: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            durations: Default::default(),
             pools: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
@@ -110,9 +114,10 @@ impl Target {
         }
     }
 
-    /// Notes an answer.
-    pub(crate) fn answered(&self, status: u16) {
+    /// Notes an answer and how long its head took.
+    pub(crate) fn answered(&self, status: u16, took: Duration) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.durations[bucket(took)].fetch_add(1, Ordering::Relaxed);
         if status >= 500 {
             self.server_errors.fetch_add(1, Ordering::Relaxed);
         }
@@ -172,6 +177,13 @@ impl Target {
             server_errors: self.server_errors.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             in_flight: self.in_flight(),
+            buckets: self.durations[..DURATION_BUCKETS.len()]
+                .iter()
+                .scan(0, |below, bucket| {
+                    *below += bucket.load(Ordering::Relaxed);
+                    Some(*below)
+                })
+                .collect(),
         }
     }
 

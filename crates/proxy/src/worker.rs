@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{AccessLog, Record};
 use crate::balance::Chance;
-use crate::cidr::Cidr;
+use launchway_model::cidr::Cidr;
 use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;

@@ -45,6 +45,7 @@ pub(super) fn compile(wanted: &BTreeMap<AppName, Wanted>, observed: &Observed) -
                 prefix: "/".to_owned(),
                 strip_prefix: false,
                 backend: backend(app, wanted, observed)?,
+                canary: None,
                 rules: Rules::default(),
             })
         })

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use launchway_proxy::cidr::Cidr;
+use launchway_model::cidr::Cidr;
 use launchway_proxy::options::{AccessLog, Certificate, Https};
 
 use crate::cli::Context;

@@ -65,6 +65,7 @@ mod what_leaves {
 
     fn entry(prefix: &str) -> Entry {
         Entry {
+            canary: None,
             meter: Arc::new(RouteMeter::new("r", 1)),
             backend: Ready::Stopped {
                 reason: String::new(),

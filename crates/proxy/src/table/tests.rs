@@ -13,6 +13,7 @@ fn route(name: &str, hosts: &[&str], prefix: &str) -> Route {
         backend: Backend::Stopped {
             reason: "test".to_owned(),
         },
+        canary: None,
         rules: Rules::default(),
     }
 }
