@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use launchway_model::api;
 use launchway_model::deploy::Release;
+use launchway_model::route::{Maintenance, Rules};
 use launchway_model::{AppName, Problem};
 use launchway_store::StoredApp;
+use tokio::sync::oneshot;
 
-use crate::reconcile::Event;
+use crate::reconcile::{Event, Routing};
 use crate::{Control, problem, reconcile, samples};
 
 /// The branch that is shown until one was deployed.
@@ -217,7 +219,7 @@ pub async fn add_domain(control: &Control, app: &AppName, domain: &str) -> Resul
             "`launchway domains remove {domain} --app {owner}` frees it."
         )));
     }
-    tell_domains(control, app).await
+    tell_routing(control, app).await
 }
 
 /// Takes a host name away, at once.
@@ -237,18 +239,70 @@ pub async fn remove_domain(control: &Control, app: &AppName, domain: &str) -> Re
             "{app} has no domain `{domain}`"
         )));
     }
-    tell_domains(control, app).await
+    tell_routing(control, app).await
 }
 
-async fn tell_domains(control: &Control, app: &AppName) -> Result<(), Problem> {
-    let domains = control.app(app).await?.domains;
+/// Puts an app into maintenance (its routes answer 503 with a page, but to addresses that are allowed) or out of it, at
+/// once. It outlives deploys.
+///
+/// # Errors
+/// An address range is none, the app does not exist, or the store fails.
+pub async fn set_maintenance(
+    control: &Control,
+    app: &AppName,
+    maintenance: Option<Maintenance>,
+) -> Result<(), Problem> {
+    control.app(app).await?;
+    let rules = Rules {
+        maintenance: maintenance.clone(),
+        ..Rules::default()
+    };
+    rules.check().map_err(|why| {
+        Problem::invalid(why)
+            .hint("Write an address or a range, such as 203.0.113.7 or 10.0.0.0/8.")
+    })?;
     control
-        .tell(Event::Domains {
+        .store
+        .set_maintenance(app, maintenance.as_ref())
+        .await
+        .map_err(problem::store)?;
+    tell_routing(control, app).await
+}
+
+/// The maintenance that an app is in.
+///
+/// # Errors
+/// The app does not exist, or the store fails.
+pub async fn maintenance(control: &Control, app: &AppName) -> Result<Option<Maintenance>, Problem> {
+    Ok(control.app(app).await?.maintenance)
+}
+
+/// Tells the loop what is stored of an app's routes, and waits until the proxy serves it.
+async fn tell_routing(control: &Control, app: &AppName) -> Result<(), Problem> {
+    let stored = control.app(app).await?;
+    let (reply, answer) = oneshot::channel();
+    control
+        .tell(Event::Routing {
             app: app.clone(),
-            domains,
+            routing: Routing::of(&stored),
+            reply,
         })
         .await;
-    Ok(())
+    // Nobody answers before control runs and after its end; the store has it, and the next control takes it from there.
+    let Ok(generation) = answer.await else {
+        return Ok(());
+    };
+    if stored.serving.is_none() {
+        return Ok(());
+    }
+    let limit = control.settings().proxy_timeout;
+    match tokio::time::timeout(limit, control.proxy.applied(generation)).await {
+        Ok(applied) => applied,
+        Err(_) => Err(Problem::unavailable(
+            "it is stored, but the proxy does not answer; it is served once the proxy is back",
+        )
+        .hint("`launchway doctor` says whether the proxy runs.")),
+    }
 }
 
 /// A host name in lower case, with at most a leading `*.`.

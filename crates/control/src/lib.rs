@@ -40,6 +40,7 @@ mod samples;
 mod secrets;
 mod task;
 mod users;
+mod wiring;
 
 pub use crate::core::Control;
 pub use crate::settings::Settings;

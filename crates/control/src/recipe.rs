@@ -12,8 +12,12 @@ use launchway_model::{
     AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
 };
 
+<<<<<<< HEAD
 use crate::confinement::Whose;
 use crate::{Control, config, problem, users};
+=======
+use crate::{Control, config, problem, wiring};
+>>>>>>> e9297ce (launchway.toml: routes, rules of requests, wiring of processes, deploys and clocks are read; routes reach the proxy)
 
 /// How to run one process type of one release: a shim's specification but for the instance's own name and port.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +37,8 @@ pub(crate) struct Recipe {
     pub(crate) limits: Limits,
     pub(crate) grace: Duration,
     pub(crate) health: HealthSpec,
+    /// Whether its instances take requests: they get a port, are probed and routed.
+    pub(crate) http: bool,
     /// Whether it is started again when it ends; false for commands that run once.
     pub(crate) restart: bool,
 }
@@ -40,7 +46,7 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// Whether instances take requests: they get a port, are probed and routed.
     pub(crate) fn takes_requests(&self) -> bool {
-        self.process.is_web() && self.restart
+        self.http && self.restart
     }
 
     /// A command that runs once in the same tree and environment.
@@ -63,8 +69,10 @@ impl Recipe {
         port: Option<u16>,
     ) -> Result<ShimSpec, Problem> {
         let mut env = self.env.clone();
+        wiring::expand(control, &self.app, &mut env);
         if let Some(port) = port {
             env.insert("PORT".to_owned(), port.to_string());
+            wiring::own_port_variables(&self.command, port, &mut env);
             // Only what an app does not decide by itself: many frameworks read HOST, and loopback is all that is needed.
             env.entry("HOST".to_owned())
                 .or_insert_with(|| "127.0.0.1".to_owned());
@@ -147,6 +155,7 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
         limits: Limits::default(),
         grace: Duration::from_secs(10),
         health: release.spec.health.clone(),
+        http: false,
         restart: true,
     };
     let processes = release
@@ -160,6 +169,16 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
                 folder: spec.folder.clone(),
                 limits: spec.limits.clone(),
                 grace: Duration::from_millis(spec.grace_ms),
+                http: release.spec.takes_requests(process),
+                health: match &spec.health {
+                    Some(own) => own.clone(),
+                    None if process.is_web() => bare.health.clone(),
+                    // What the app says of its health is about `web`; others are asked for a connection.
+                    None => HealthSpec {
+                        start_ms: bare.health.start_ms,
+                        ..HealthSpec::default()
+                    },
+                },
                 ..bare.clone()
             };
             (process.clone(), Arc::new(recipe))

@@ -23,13 +23,13 @@ use tokio_util::task::TaskTracker;
 use crate::ports::Ports;
 use crate::probe::Report;
 use crate::recipe::Recipe;
-use crate::{Control, problem, secrets, task};
+use crate::{Control, problem, secrets, task, wiring};
 
 mod instances;
 mod table;
 mod wanted;
 
-pub(crate) use wanted::{Wanted, formation};
+pub(crate) use wanted::{Routing, Wanted, formation};
 
 /// How many shims are started at once: enough to use the machine, few enough to keep it answering.
 const STARTS: usize = 8;
@@ -60,8 +60,13 @@ pub(crate) enum Event {
     Withdraw { app: AppName },
     /// Instances are not needed any more: stop and remove them.
     Discard { instances: Vec<InstanceId> },
-    /// The domains of an app changed.
-    Domains { app: AppName, domains: Vec<String> },
+    /// What a person says of an app's routes changed.
+    Routing {
+        app: AppName,
+        routing: Routing,
+        /// The generation of the routes that holds it.
+        reply: oneshot::Sender<u64>,
+    },
     /// An app is deleted: it has no routes, and all its instances are stopped.
     Forget { app: AppName },
     /// A shim was started, or not.
@@ -286,10 +291,15 @@ impl Reconciler {
                 }
                 continue;
             }
-            let port = shim
-                .spec()
-                .env
-                .get("PORT")
+            // A process that takes no requests can have a PORT of its own making: `config set`.
+            let port = (shim.spec().env.get(wiring::PORT_MARK))
+                .and_then(|_| shim.spec().env.get("PORT"))
+                .or_else(|| {
+                    shim.spec()
+                        .env
+                        .get("PORT")
+                        .filter(|_| id.process().is_web())
+                })
                 .and_then(|port| port.parse().ok());
             if let Some(port) = port {
                 self.ports.record(port);
@@ -300,14 +310,15 @@ impl Reconciler {
             let health = self
                 .wanted
                 .get(id.app())
-                .map(|wanted| wanted.release.spec.health.clone());
+                .and_then(|wanted| wanted.recipes.get(id.process()))
+                .map(|recipe| recipe.health.clone());
             let seen = Seen {
                 role: Role::Serving,
                 status: status.state,
                 restarts: status.restarts,
                 last_exit: status.last_exit,
                 shim: Some(status.shim_pid),
-                port: port.filter(|_| id.process().is_web()),
+                port,
                 // It was routed before control came; its first probe says whether that still holds.
                 ready: running,
                 was_ready: running,
@@ -361,17 +372,23 @@ impl Reconciler {
             }
             Event::Withdraw { app } => self.withdraw(&app),
             Event::Discard { instances } => self.discard(instances),
-            Event::Domains { app, domains } => {
+            Event::Routing {
+                app,
+                routing,
+                reply,
+            } => {
                 if let Some(wanted) = self.wanted.get_mut(&app) {
-                    wanted.domains.clone_from(&domains);
+                    wanted.routing.clone_from(&routing);
                 }
                 if let Some(Before {
                     wanted: Some(wanted),
                     ..
                 }) = self.proposals.get_mut(&app)
                 {
-                    wanted.domains = domains;
+                    wanted.routing = routing;
                 }
+                // Whoever asked may have gone.
+                let _ = reply.send(self.publish());
             }
             Event::Forget { app } => {
                 self.wanted.remove(&app);

@@ -211,7 +211,30 @@ pub(crate) fn traffic(control: &Control, app: &AppName) -> Option<Traffic> {
         .samples
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    samples.traffic.get(app.as_str()).copied()
+    let of_app = samples.traffic.iter().filter(|(route, _)| {
+        route
+            .strip_prefix(app.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    of_app.map(|(_, traffic)| *traffic).reduce(together)
+}
+
+/// What passes through two routes.
+fn together(one: Traffic, other: Traffic) -> Traffic {
+    let requests = one.requests_per_second + other.requests_per_second;
+    let share = |of_one: f64, of_other: f64| {
+        if requests > 0.0 {
+            (of_one * one.requests_per_second + of_other * other.requests_per_second) / requests
+        } else {
+            0.0
+        }
+    };
+    Traffic {
+        requests_per_second: requests,
+        error_ratio: share(one.error_ratio, other.error_ratio),
+        mean_ms: share(one.mean_ms, other.mean_ms),
+        in_flight: one.in_flight + other.in_flight,
+    }
 }
 
 /// What the last samples hold of each instance.

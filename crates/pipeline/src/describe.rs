@@ -20,10 +20,14 @@ mod app_json;
 mod convert;
 mod detect;
 mod draft;
+mod health;
 mod launchway_toml;
 mod procfile;
 pub mod quantity;
+mod rollout;
+mod routing;
 mod stages;
+mod timed;
 mod toml_reader;
 mod words;
 mod writer;
@@ -106,6 +110,7 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
         return Err(nothing(tree, &draft));
     }
     draft.note_commandless();
+    draft.check_expected()?;
     Ok(finish(draft, pipeline))
 }
 

@@ -193,8 +193,8 @@ async fn one_request(
                         host: &meta.host,
                         path: &meta.path,
                         mark: meta.mark,
-                canary: meta.canary,
-                answer_timeout: meta.answer_timeout,
+                        canary: meta.canary,
+                        answer_timeout: meta.answer_timeout,
                     };
                     let (status, ended) = exchange::forward(
                         worker,

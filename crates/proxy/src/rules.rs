@@ -13,10 +13,10 @@ use launchway_model::route::{FieldRule, Rate, Rules, User};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use launchway_model::cidr::Cidr;
 use crate::h1::request::RequestHead;
 use crate::h1::{elements, named, push_field};
 use crate::page::Page;
+use launchway_model::cidr::Cidr;
 
 /// Where a certificate authority looks over plain HTTP, whatever `https_only` says (RFC 8555, section 8.3).
 const ACME: &str = "/.well-known/acme-challenge/";
@@ -89,9 +89,7 @@ impl Judge {
             maintenance: rules
                 .maintenance
                 .as_ref()
-                .map(|page| {
-                    Ok::<_, String>((page.message.clone(), ranges(&page.allow)?))
-                })
+                .map(|page| Ok::<_, String>((page.message.clone(), ranges(&page.allow)?)))
                 .transpose()?,
         })))
     }

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{AccessLog, Record};
 use crate::balance::Chance;
-use launchway_model::cidr::Cidr;
 use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;
@@ -24,6 +23,7 @@ use crate::snapshot;
 use crate::splice::Pipes;
 use crate::stream::Buffer;
 use crate::table::{self, Entry, Registry, Table};
+use launchway_model::cidr::Cidr;
 
 /// What the threads of one proxy share.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use launchway_model::route::Maintenance;
 use launchway_model::{AppName, DeployId, ProcessType, ReleaseNumber};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -32,6 +33,8 @@ pub struct StoredApp {
     pub formation: BTreeMap<ProcessType, u32>,
     /// The host names added to it.
     pub domains: Vec<String>,
+    /// While it is in maintenance.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// How a change of the configuration went.
@@ -121,6 +124,26 @@ impl Store {
         .bind(branch)
         .fetch_one(&self.pool)
         .await?)
+    }
+
+    /// Puts an app into maintenance or out of it.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn set_maintenance(
+        &self,
+        name: &AppName,
+        maintenance: Option<&Maintenance>,
+    ) -> Result<(), StoreError> {
+        let maintenance = maintenance
+            .map(|page| row::to_json(page, "maintenance"))
+            .transpose()?;
+        sqlx::query("UPDATE app SET maintenance = ?2 WHERE name = ?1")
+            .bind(name.as_str())
+            .bind(maintenance)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Keeps or removes the description outside the repository.
@@ -313,6 +336,7 @@ fn app_of_row(found: &SqliteRow) -> Result<StoredApp, StoreError> {
         config_version: row::id(found, "config_version")?,
         formation: BTreeMap::new(),
         domains: Vec::new(),
+        maintenance: row::optional_json(found, "maintenance")?,
     })
 }
 

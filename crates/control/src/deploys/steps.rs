@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use launchway_model::app::RouteTo;
 use launchway_model::deploy::{DeployPhase, Release};
 use launchway_model::instance::InstanceState;
 use launchway_model::suggest::did_you_mean;
@@ -207,13 +208,22 @@ async fn validate(control: &Control, job: &StoredDeploy) -> Result<Option<Change
 async fn check_release(control: &Control, wanted: &Wanted) -> Result<(), Problem> {
     let (release, tree) = (wanted.release.as_ref(), wanted.tree.as_path());
     let spec = &release.spec;
-    if let Some(files) = spec
-        .files
-        .as_ref()
-        .filter(|_| !spec.processes.contains_key(&ProcessType::web()))
-    {
+    let routes = spec.all_routes();
+    let mut folders = routes.iter().filter_map(|route| match &route.to {
+        RouteTo::Files(files) => Some((route, files)),
+        RouteTo::Process { .. } => None,
+    });
+    if let Some((_, files)) = folders.clone().find(|(route, _)| route.path == "/") {
         check_files(tree, &files.folder)?;
-    } else if spec.processes.is_empty() {
+    }
+    if let Some((route, files)) = folders.find(|(_, files)| !tree.join(&files.folder).is_dir()) {
+        return Err(Problem::failed(format!(
+            "the folder `{}` is not there, which the route {} leads to",
+            files.folder, route.path
+        ))
+        .hint("Check that the build makes it, and that launchway.toml names the folder with the built files."));
+    }
+    if spec.processes.is_empty() && routes.is_empty() {
         return Err(Problem::invalid("nothing says what to run")
             .hint("Write a Procfile with a line such as `web: python app.py`."));
     }
@@ -518,18 +528,16 @@ async fn switch(
 
 /// Lets the old instances end their requests, then has them stopped: TERM, the grace time, KILL.
 async fn drain(control: &Control, change: &Change) {
-    let routed: Vec<InstanceId> = change
-        .retire
-        .iter()
-        .filter(|id| id.process().is_web())
-        .cloned()
-        .collect();
+    let routed = with_port(control, &change.retire);
     if !routed.is_empty() {
         let deadline = change
             .wanted
             .recipes
-            .get(&ProcessType::web())
-            .map_or(Duration::from_secs(10), |web| web.grace);
+            .values()
+            .filter(|recipe| recipe.takes_requests())
+            .map(|recipe| recipe.grace)
+            .max()
+            .unwrap_or(Duration::from_secs(10));
         let cut = control.proxy.drain(routed, deadline).await;
         for (id, requests) in cut {
             tracing::warn!(instance = %id, requests, "requests were still in flight at the end of the drain");
@@ -540,6 +548,20 @@ async fn drain(control: &Control, change: &Change) {
             instances: change.retire.clone(),
         })
         .await;
+}
+
+/// Of these instances, those that take requests.
+fn with_port(control: &Control, ids: &[InstanceId]) -> Vec<InstanceId> {
+    let observed = control.observed.borrow();
+    ids.iter()
+        .filter(|id| {
+            observed
+                .instances
+                .get(*id)
+                .is_some_and(|seen| seen.port.is_some())
+        })
+        .cloned()
+        .collect()
 }
 
 /// The nearest process type to a mistyped one, as a hint.

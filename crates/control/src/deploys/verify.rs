@@ -247,7 +247,7 @@ fn crashes(observed: &Observed, release: &Release) -> Option<u64> {
     let mut crashes = 0;
     for (id, seen) in &observed.instances {
         let ours =
-            *id.app() == release.app && id.release() == release.number && id.process().is_web();
+            *id.app() == release.app && id.release() == release.number && seen.port.is_some();
         if !ours || seen.role != Role::Serving {
             continue;
         }

@@ -317,11 +317,16 @@ impl Reconciler {
             .unwrap_or_default();
         let (control, cancel) = (self.control.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
-            let routed: Vec<InstanceId> = ids
-                .iter()
-                .filter(|id| id.process().is_web())
-                .cloned()
-                .collect();
+            let routed: Vec<InstanceId> = {
+                let observed = control.observed.borrow();
+                let takes_requests = |id: &&InstanceId| {
+                    observed
+                        .instances
+                        .get(id)
+                        .is_some_and(|seen| seen.port.is_some())
+                };
+                ids.iter().filter(takes_requests).cloned().collect()
+            };
             let drained = async {
                 if !routed.is_empty() {
                     // A refused table leaves the old one in force, which may still name these; they go on then.

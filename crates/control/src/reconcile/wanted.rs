@@ -1,16 +1,17 @@
 //! What is wanted of one app, as the loop holds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use launchway_model::app::AppSpec;
+use launchway_model::app::{AppSpec, HeaderMatch};
 use launchway_model::deploy::Release;
-use launchway_model::{Problem, ProcessType};
+use launchway_model::route::Maintenance;
+use launchway_model::{InstanceId, Problem, ProcessType};
 use launchway_store::StoredApp;
 
-use crate::Control;
 use crate::recipe::{self, Recipe};
+use crate::{Control, wiring};
 
 /// What is wanted of one app.
 #[derive(Debug, Clone)]
@@ -25,8 +26,42 @@ pub(crate) struct Wanted {
     pub(crate) formation: BTreeMap<ProcessType, u32>,
     /// Whether a person stopped it.
     pub(crate) stopped: bool,
+    /// What a person says of its routes.
+    pub(crate) routing: Routing,
+    /// The process types that others reach by an address of their own.
+    pub(crate) wired: BTreeSet<ProcessType>,
+    /// The instances of another release that take a part of the requests.
+    pub(crate) canary: Option<CanaryWanted>,
+}
+
+/// Instances of a release that is tried on a part of the requests.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CanaryWanted {
+    /// Those of them that are ready are routed.
+    pub(crate) instances: Vec<InstanceId>,
+    /// Their share in percent.
+    pub(crate) percent: u8,
+    /// Requests with this field go to them, whatever the share.
+    pub(crate) header: Option<HeaderMatch>,
+}
+
+/// What a person says of an app's routes, whatever release serves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Routing {
     /// The host names added to it.
     pub(crate) domains: Vec<String>,
+    /// While it is in maintenance.
+    pub(crate) maintenance: Option<Maintenance>,
+}
+
+impl Routing {
+    /// As the store has it.
+    pub(crate) fn of(app: &StoredApp) -> Self {
+        Self {
+            domains: app.domains.clone(),
+            maintenance: app.maintenance.clone(),
+        }
+    }
 }
 
 impl Wanted {
@@ -37,12 +72,15 @@ impl Wanted {
         release: Release,
     ) -> Result<Self, Problem> {
         let recipes = recipe::of_release(control, &release).await?;
+        let wired = wiring::asked_for(recipes.bare.env.values());
         Ok(Self {
             tree: recipes.bare.tree.clone(),
             recipes: recipes.processes,
             formation: formation(&release.spec, &app.formation),
             stopped: app.stopped,
-            domains: app.domains.clone(),
+            routing: Routing::of(app),
+            wired,
+            canary: None,
             release: Arc::new(release),
         })
     }

@@ -20,6 +20,7 @@ fn stats(by_class: [u64; 5], seconds: f64, requests: u64) -> ProxyStats {
             server_errors: 0,
             failures: 0,
             in_flight: 0,
+            buckets: Vec::new(),
         }],
     }
 }

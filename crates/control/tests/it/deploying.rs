@@ -508,6 +508,7 @@ async fn a_release_that_fails_its_first_requests_is_rolled_back_with_the_reason(
             server_errors: requests / 10 * 9,
             failures: 0,
             in_flight: 0,
+            buckets: Vec::new(),
         };
         world.proxy.count(ProxyStats {
             targets: vec![target],

@@ -1,11 +1,19 @@
 //! What one source says, with all that it leaves open left open; drafts are laid over each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
 
 use launchway_model::app::{
-    AppSpec, CommandSpec, FilesSpec, HealthSpec, Limits, ProcessSpec, StatusRange,
+    AppSpec, CommandSpec, CronSpec, FilesSpec, HealthSpec, Limits, ProcessSpec, RolloutSpec,
+    RouteSpec, ScaleRule, Statuses, Www,
 };
+use launchway_model::route::Rules;
+use launchway_model::suggest::did_you_mean;
 use launchway_model::{AppName, ProcessType};
+
+use super::toml_reader::Table;
+use crate::error::{DescribeError, FileError};
 
 use crate::plan::{Agent, Post, Stage};
 
@@ -39,10 +47,34 @@ pub(crate) struct Draft {
     pub(crate) aliases: BTreeMap<String, String>,
     /// Names of stages to leave out, whoever wrote them.
     pub(crate) skip_stages: Option<Vec<String>>,
+    pub(crate) once: Option<CommandSpec>,
+    pub(crate) rollout: Option<RolloutSpec>,
+    pub(crate) www: Option<Www>,
+    /// The rules of all routes that have none of their own.
+    pub(crate) rules: Option<Rules>,
+    pub(crate) routes: Option<Vec<RouteSpec>>,
+    /// Hosts and paths of the routes of one file, while it is read.
+    pub(crate) routes_so_far: Vec<(Vec<String>, String)>,
+    pub(crate) cron: Option<Vec<CronSpec>>,
+    pub(crate) scaling: Option<Vec<ScaleRule>>,
+    /// The process types whose address a variable asks for.
+    pub(crate) wired: BTreeSet<ProcessType>,
+    /// Process types that must be there in the end, whichever file names their commands.
+    pub(crate) expected: Vec<Expected>,
     /// Where it came from, in words.
     pub(crate) sources: Vec<String>,
     /// What else a person should know.
     pub(crate) notes: Vec<String>,
+}
+
+/// A process type that a place of a file speaks of.
+#[derive(Debug, Clone)]
+pub(crate) struct Expected {
+    process: ProcessType,
+    why: &'static str,
+    file: String,
+    text: Arc<str>,
+    span: Range<usize>,
 }
 
 /// What one source says of a process type.
@@ -53,14 +85,21 @@ pub(crate) struct ProcessDraft {
     pub(crate) folder: Option<String>,
     pub(crate) grace_ms: Option<u64>,
     pub(crate) limits: Limits,
+    pub(crate) http: bool,
+    pub(crate) health: Option<HealthDraft>,
 }
 
 /// What one source says of the health check.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HealthDraft {
     pub(crate) path: Option<String>,
-    pub(crate) statuses: Option<StatusRange>,
+    pub(crate) method: Option<String>,
+    pub(crate) statuses: Option<Statuses>,
     pub(crate) body: Option<String>,
+    pub(crate) body_matches: Option<String>,
+    pub(crate) headers: Option<BTreeMap<String, String>>,
+    pub(crate) host: Option<String>,
+    pub(crate) command: Option<String>,
     pub(crate) interval_ms: Option<u64>,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) start_ms: Option<u64>,
@@ -94,6 +133,15 @@ impl Draft {
             self.aliases.entry(name).or_insert(command);
         }
         fill(&mut self.skip_stages, lower.skip_stages);
+        fill(&mut self.once, lower.once);
+        fill(&mut self.rollout, lower.rollout);
+        fill(&mut self.www, lower.www);
+        fill(&mut self.rules, lower.rules);
+        fill(&mut self.routes, lower.routes);
+        fill(&mut self.cron, lower.cron);
+        fill(&mut self.scaling, lower.scaling);
+        self.wired.extend(lower.wired);
+        self.expected.extend(lower.expected);
         fill(&mut self.timeout_ms, lower.timeout_ms);
         if self.stages.is_none() {
             self.stages = lower.stages;
@@ -129,6 +177,8 @@ impl Draft {
                 spec.folder.clone_from(&process.folder);
                 spec.grace_ms = process.grace_ms.unwrap_or(spec.grace_ms);
                 spec.limits = process.limits.clone();
+                spec.http = process.http || (self.wired.contains(name) && !name.is_web());
+                spec.health = process.health.as_ref().map(HealthDraft::spec);
                 Some((name.clone(), spec))
             })
             .collect();
@@ -141,8 +191,64 @@ impl Draft {
             health: self.health.spec(),
             persist: self.persist.clone().unwrap_or_default(),
             domains: self.domains.clone().unwrap_or_default(),
+            routes: self.routes.clone().unwrap_or_default(),
+            rules: self.rules.clone().unwrap_or_default(),
+            www: self.www,
+            once: self.once.clone(),
+            rollout: self.rollout.clone().unwrap_or_default(),
+            cron: self.cron.clone().unwrap_or_default(),
+            scaling: self.scaling.clone().unwrap_or_default(),
             sources: self.sources.clone(),
         }
+    }
+
+    /// Notes that a place of a file speaks of a process type, which another file may describe.
+    pub(crate) fn expect_process(
+        &mut self,
+        table: &Table<'_>,
+        process: &ProcessType,
+        span: Range<usize>,
+        why: &'static str,
+    ) {
+        self.expected.push(Expected {
+            process: process.clone(),
+            why,
+            file: table.source.file.to_owned(),
+            text: table.source.text.into(),
+            span,
+        });
+    }
+
+    /// Refuses a place that speaks of a process type that nothing describes.
+    pub(crate) fn check_expected(&self) -> Result<(), DescribeError> {
+        let known: Vec<&str> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.command.is_some())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let missing = self
+            .expected
+            .iter()
+            .find(|expected| !known.contains(&expected.process.as_str()));
+        let Some(missing) = missing else {
+            return Ok(());
+        };
+        let hint =
+            did_you_mean(missing.process.as_str(), known.iter().copied()).unwrap_or_else(|| {
+                match known.as_slice() {
+                    [] => "No process type is described at all.".to_owned(),
+                    known => format!("The process types are {}.", known.join(", ")),
+                }
+            });
+        let error = FileError::new(
+            &missing.file,
+            &missing.text,
+            missing.span.clone(),
+            format!("there is no process type `{}`", missing.process),
+            missing.why,
+        );
+        Err(Box::new(error.hint(Some(hint))).into())
     }
 }
 
@@ -164,13 +270,23 @@ impl ProcessDraft {
         fill(&mut self.limits.cpu_millis, lower.limits.cpu_millis);
         fill(&mut self.limits.pids, lower.limits.pids);
         fill(&mut self.limits.open_files, lower.limits.open_files);
+        self.http |= lower.http;
+        match (&mut self.health, lower.health) {
+            (Some(own), Some(lower)) => own.fill(lower),
+            (own, lower) => fill(own, lower),
+        }
     }
 }
 
 impl HealthDraft {
     fn fill(&mut self, lower: Self) {
         fill(&mut self.path, lower.path);
+        fill(&mut self.method, lower.method);
         fill(&mut self.statuses, lower.statuses);
+        fill(&mut self.body_matches, lower.body_matches);
+        fill(&mut self.headers, lower.headers);
+        fill(&mut self.host, lower.host);
+        fill(&mut self.command, lower.command);
         fill(&mut self.body, lower.body);
         fill(&mut self.interval_ms, lower.interval_ms);
         fill(&mut self.timeout_ms, lower.timeout_ms);
@@ -183,8 +299,13 @@ impl HealthDraft {
         let default = HealthSpec::default();
         HealthSpec {
             path: self.path.clone(),
-            statuses: self.statuses.unwrap_or(default.statuses),
+            method: self.method.clone().unwrap_or(default.method),
+            statuses: self.statuses.clone().unwrap_or(default.statuses),
             body: self.body.clone(),
+            body_matches: self.body_matches.clone(),
+            headers: self.headers.clone().unwrap_or_default(),
+            host: self.host.clone(),
+            command: self.command.clone(),
             interval_ms: self.interval_ms.unwrap_or(default.interval_ms),
             timeout_ms: self.timeout_ms.unwrap_or(default.timeout_ms),
             start_ms: self.start_ms.unwrap_or(default.start_ms),

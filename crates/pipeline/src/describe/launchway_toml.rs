@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use launchway_model::app::{CommandSpec, FilesSpec, StatusRange};
+use launchway_model::app::{FilesSpec, references};
 use launchway_model::{AppName, ProcessType};
 use toml::de::DeValue;
 
 use super::draft::{Draft, HealthDraft, ProcessDraft};
-use super::stages;
 use super::toml_reader::{self, Source, Table};
+use super::{health, rollout, routing, stages, timed};
 use crate::error::DescribeError;
 use crate::persist;
 
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 25] = [
     "name",
     "branch",
     "process",
@@ -36,8 +36,14 @@ const KEYS: [&str; 19] = [
     "units",
     "aliases",
     "jenkinsfile",
+    "http",
+    "route",
+    "deploy",
+    "once",
+    "cron",
+    "scale",
 ];
-const PROCESS_KEYS: [&str; 9] = [
+const PROCESS_KEYS: [&str; 15] = [
     "run",
     "instances",
     "folder",
@@ -47,9 +53,12 @@ const PROCESS_KEYS: [&str; 9] = [
     "cpu",
     "pids",
     "open_files",
-];
-const HEALTH_KEYS: [&str; 8] = [
-    "path", "status", "body", "interval", "timeout", "start", "rise", "fall",
+    "http",
+    "schedule",
+    "time_zone",
+    "timeout",
+    "overlap",
+    "missed",
 ];
 
 /// The most instances of one process type.
@@ -81,15 +90,26 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
         .transpose()?;
     draft.branch = table.word("branch")?.map(|(branch, _)| branch);
     processes(&table, &mut draft)?;
-    draft.release = release(&table)?;
+    draft.release = rollout::command(&table, "release", 600_000)?;
+    draft.once = rollout::command(&table, "once", 600_000)?;
+    draft.rollout = rollout::read(&table)?;
     if table.has("health") {
-        draft.health = health(&table, "health")?;
+        draft.health = health::read(&table, "health")?;
     }
     draft.persist = persistent(&table)?;
     draft.domains = domains(&table)?;
     draft.env = table.variables("env")?;
+    wiring(&table, &mut draft)?;
     draft.required_env = required(&table)?;
-    draft.files = files(&table)?;
+    routing::read(&table, &mut draft)?;
+    files(&table, &mut draft)?;
+    if table.has("cron") {
+        let jobs = timed::cron(&table)?;
+        draft.cron.get_or_insert_default().extend(jobs);
+    }
+    if table.has("scale") {
+        draft.scaling = Some(timed::scaling(&table)?);
+    }
     draft.timeout_ms = table.duration("timeout")?;
     draft.agent = stages::agent(&table)?;
     draft.post = stages::after(&table)?;
@@ -110,6 +130,7 @@ fn processes(table: &Table<'_>, draft: &mut Draft) -> Result<(), DescribeError> 
         return Ok(());
     };
     let mut web_health: Option<HealthDraft> = None;
+    let routed = routed(table);
     for (name, span, value) in processes.entries() {
         let kind: ProcessType =
             name.parse()
@@ -128,18 +149,43 @@ fn processes(table: &Table<'_>, draft: &mut Draft) -> Result<(), DescribeError> 
             DeValue::Table(inner) => {
                 let inner = processes.below(name, inner, value.span());
                 inner.only(&PROCESS_KEYS)?;
+                let mut process = process(&inner)?;
+                if let Some(command) = &process.command
+                    && let Some(job) = timed::job(
+                        &inner,
+                        kind.clone(),
+                        command.clone(),
+                        process.folder.clone(),
+                    )?
+                {
+                    draft.cron.get_or_insert_default().push(job);
+                    continue;
+                }
+                if let Some(key) = timed::OF_PROCESS.iter().find(|key| inner.has(key)) {
+                    return Err(inner.error(
+                        inner.span_of(key),
+                        format!("`{key}` is for a process with `run` and `schedule`"),
+                        "expected `schedule` and `run` beside it",
+                    ));
+                }
                 if inner.has("health") {
-                    if !kind.is_web() {
+                    let health = health::read(&inner, "health")?;
+                    let asked = kind.is_web() || process.http || routed.contains(&name);
+                    if !asked && health.command.is_none() {
                         return Err(inner.error_hint(
                             inner.span_of("health"),
-                            format!("`health` is for `web` alone, not for `{name}`"),
-                            "only [process.web] is asked by HTTP",
-                            "Remove the line; other processes count as ready when they keep running.",
+                            format!("`health` asks `{name}` by HTTP, which takes no requests"),
+                            "only `web` and processes with a [[route]] or `http = true` are asked by HTTP",
+                            "Remove the line, give a command instead (`health = { command = \"./check\" }`), or write `http = true`.",
                         ));
                     }
-                    web_health = Some(health(&inner, "health")?);
+                    if kind.is_web() {
+                        web_health = Some(health);
+                    } else {
+                        process.health = Some(health);
+                    }
                 }
-                process(&inner)?
+                process
             }
             other => {
                 return Err(processes.error(
@@ -167,6 +213,64 @@ fn processes(table: &Table<'_>, draft: &mut Draft) -> Result<(), DescribeError> 
     Ok(())
 }
 
+/// The process types that the file's routes lead to.
+fn routed<'a>(table: &Table<'a>) -> Vec<&'a str> {
+    let Some(DeValue::Array(routes)) = table.get("route").map(toml::Spanned::get_ref) else {
+        return Vec::new();
+    };
+    let tables = routes.iter().filter_map(|route| match route.get_ref() {
+        DeValue::Table(route) => route.get("process"),
+        _ => None,
+    });
+    tables
+        .filter_map(|process| match process.get_ref() {
+            DeValue::String(name) => Some(name.as_ref()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The variables that ask for another process's address, `${process.NAME.url}`.
+fn wiring(table: &Table<'_>, draft: &mut Draft) -> Result<(), DescribeError> {
+    let Some(inner) = table.table("env")? else {
+        return Ok(());
+    };
+    for (name, value) in draft.env.clone() {
+        let span = inner.span_of(&name);
+        let asked = references(&value);
+        if value.matches("${process.").count() > asked.len() {
+            let whole = value.matches("${process.").count();
+            let known: usize = asked
+                .iter()
+                .map(|process| {
+                    value
+                        .matches(&format!("${{process.{process}.url}}"))
+                        .count()
+                })
+                .sum();
+            if whole > known {
+                return Err(inner.error_hint(
+                    span,
+                    format!("`{name}` asks a process for something that it does not have"),
+                    "expected ${process.NAME.url}",
+                    "Only the address can be asked for: `${process.backend.url}`.",
+                ));
+            }
+        }
+        for process in asked {
+            let process = routing::process(&inner, &process, span.clone())?;
+            draft.expect_process(
+                &inner,
+                &process,
+                span.clone(),
+                "this variable asks for its address",
+            );
+            draft.wired.insert(process);
+        }
+    }
+    Ok(())
+}
+
 fn checked_command(
     table: &Table<'_>,
     name: &str,
@@ -189,6 +293,7 @@ fn process(table: &Table<'_>) -> Result<ProcessDraft, DescribeError> {
         instances: table.count("instances", 0..=MAX_INSTANCES)?,
         folder: folder(table, "folder")?,
         grace_ms: table.duration("grace")?,
+        http: table.flag("http")?.unwrap_or(false),
         ..ProcessDraft::default()
     };
     process.limits.memory_bytes = table.size("memory")?;
@@ -218,101 +323,6 @@ fn outside(table: &Table<'_>, key: &str, path: &str, span: Range<usize>) -> Desc
     )
 }
 
-fn release(table: &Table<'_>) -> Result<Option<CommandSpec>, DescribeError> {
-    let Some(value) = table.get("release") else {
-        return Ok(None);
-    };
-    let command = |command: String, timeout_ms: Option<u64>| CommandSpec {
-        command,
-        timeout_ms: timeout_ms.unwrap_or(600_000),
-    };
-    if let DeValue::String(text) = value.get_ref() {
-        let text = checked_command(table, "release", text, value.span())?;
-        return Ok(Some(command(text, None)));
-    }
-    let Some(inner) = table.table("release")? else {
-        return Ok(None);
-    };
-    inner.only(&["run", "timeout"])?;
-    let (run, _) = inner.word("run")?.ok_or_else(|| {
-        inner.error(
-            inner.span.clone(),
-            "[release] has no `run`",
-            "expected run = \"COMMAND\"",
-        )
-    })?;
-    Ok(Some(command(run, inner.duration("timeout")?)))
-}
-
-fn health(table: &Table<'_>, key: &str) -> Result<HealthDraft, DescribeError> {
-    let check_path = |path: String, span: Range<usize>| {
-        if path.starts_with('/') && !path.contains(char::is_whitespace) {
-            return Ok(Some(path));
-        }
-        let hint = if path.contains("://") {
-            "Write the path alone: the host and port are Launchway's.".to_owned()
-        } else {
-            format!("Write \"/{}\".", path.trim_start_matches('/').trim())
-        };
-        Err(table.error_hint(
-            span,
-            format!("the health check's path `{path}` does not start with `/`"),
-            "a path such as \"/healthz\"",
-            hint,
-        ))
-    };
-    if let Some(value) = table.get(key)
-        && let DeValue::String(path) = value.get_ref()
-    {
-        return Ok(HealthDraft {
-            path: check_path(path.clone().into_owned(), value.span())?,
-            ..HealthDraft::default()
-        });
-    }
-    let Some(inner) = table.table(key)? else {
-        return Ok(HealthDraft::default());
-    };
-    inner.only(&HEALTH_KEYS)?;
-    let path = match inner.word("path")? {
-        Some((path, span)) => check_path(path, span)?,
-        None => None,
-    };
-    Ok(HealthDraft {
-        path,
-        statuses: statuses(&inner)?,
-        body: inner.text("body")?.map(|(body, _)| body),
-        interval_ms: inner.duration("interval")?,
-        timeout_ms: inner.duration("timeout")?,
-        start_ms: inner.duration("start")?,
-        rise: inner.count("rise", 1..=100)?,
-        fall: inner.count("fall", 1..=100)?,
-    })
-}
-
-fn statuses(table: &Table<'_>) -> Result<Option<StatusRange>, DescribeError> {
-    let Some(value) = table.get("status") else {
-        return Ok(None);
-    };
-    let range = match value.get_ref() {
-        DeValue::Integer(number) => number.as_str().parse().ok().map(|at| (at, at)),
-        DeValue::String(text) => match text.split_once('-') {
-            Some((from, to)) => from.trim().parse().ok().zip(to.trim().parse().ok()),
-            None => text.trim().parse().ok().map(|at| (at, at)),
-        },
-        _ => None,
-    };
-    match range {
-        Some((from, to)) if 100 <= from && from <= to && to <= 599 => {
-            Ok(Some(StatusRange { from, to }))
-        }
-        _ => Err(table.error(
-            value.span(),
-            "`status` is not an HTTP status or a range of them",
-            "expected 200 or \"200-299\"",
-        )),
-    }
-}
-
 fn persistent(table: &Table<'_>) -> Result<Option<Vec<String>>, DescribeError> {
     let Some(paths) = table.texts("persist")? else {
         return Ok(None);
@@ -336,30 +346,41 @@ fn domains(table: &Table<'_>) -> Result<Option<Vec<String>>, DescribeError> {
     };
     domains
         .into_iter()
-        .map(|(domain, span)| {
-            let domain = domain.trim().trim_end_matches('.').to_ascii_lowercase();
-            let labels_hold = domain.len() <= 253
-                && domain.strip_prefix("*.").unwrap_or(&domain).split('.').all(|label| {
-                    !label.is_empty()
-                        && label.len() <= 63
-                        && !label.starts_with('-')
-                        && !label.ends_with('-')
-                        && label
-                            .bytes()
-                            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                });
-            if labels_hold {
-                return Ok(domain);
-            }
-            Err(table.error_hint(
-                span,
-                format!("`{domain}` is not a host name"),
-                "a name such as \"shop.example.org\"",
-                "Write the name alone: no `http://`, port or path; international names in their `xn--` form.",
-            ))
-        })
+        .map(|(name, span)| domain(table, &name, span))
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+/// A host name, exact or `*.` and a name.
+pub(super) fn domain(
+    table: &Table<'_>,
+    name: &str,
+    span: Range<usize>,
+) -> Result<String, DescribeError> {
+    let domain = name.trim().trim_end_matches('.').to_ascii_lowercase();
+    let labels_hold = domain.len() <= 253
+        && domain
+            .strip_prefix("*.")
+            .unwrap_or(&domain)
+            .split('.')
+            .all(|label| {
+                !label.is_empty()
+                    && label.len() <= 63
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            });
+    if labels_hold {
+        return Ok(domain);
+    }
+    Err(table.error_hint(
+        span,
+        format!("`{domain}` is not a host name"),
+        "a name such as \"shop.example.org\"",
+        "Write the name alone: no `http://`, port or path; international names in their `xn--` form.",
+    ))
 }
 
 /// `units` and `aliases`: names that become files, so they may hold nothing that leads elsewhere.
@@ -423,24 +444,34 @@ fn required(table: &Table<'_>) -> Result<BTreeMap<String, String>, DescribeError
     }
 }
 
-fn files(table: &Table<'_>) -> Result<Option<FilesSpec>, DescribeError> {
+/// `static`: a folder that answers every path, or those below a `path`, beside the app's processes.
+fn files(table: &Table<'_>, draft: &mut Draft) -> Result<(), DescribeError> {
     let Some(value) = table.get("static") else {
-        return Ok(None);
+        return Ok(());
     };
     if let DeValue::String(_) = value.get_ref() {
-        return Ok(folder(table, "static")?.map(|folder| FilesSpec {
+        draft.files = folder(table, "static")?.map(|folder| FilesSpec {
             folder,
             fallback: None,
-        }));
+        });
+        return Ok(());
     }
     let Some(inner) = table.table("static")? else {
-        return Ok(None);
+        return Ok(());
     };
-    inner.only(&["folder", "fallback"])?;
-    Ok(Some(FilesSpec {
+    inner.only(&["folder", "fallback", "path"])?;
+    let files = FilesSpec {
         folder: folder(&inner, "folder")?.unwrap_or_else(|| ".".to_owned()),
         fallback: folder(&inner, "fallback")?,
-    }))
+    };
+    match routing::path(&inner)? {
+        Some(path) if path != "/" => draft
+            .routes
+            .get_or_insert_default()
+            .push(routing::files_below(path, files)),
+        _ => draft.files = Some(files),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -346,7 +346,7 @@ impl<'a> Table<'a> {
                     format!("expected [[{key}]]"),
                     format!(
                         "Write `[[{key}]]` with two brackets on each side{}.",
-                        if table.contains_key("name") {
+                        if key == "route" || table.contains_key("name") {
                             ""
                         } else {
                             ", and give it a `name`"

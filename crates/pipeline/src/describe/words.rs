@@ -1,6 +1,6 @@
 //! A plan in words, a line each, for a person who wants to know what will happen before it does.
 
-use launchway_model::app::AppSpec;
+use launchway_model::app::{AppSpec, RouteTo, Strategy};
 
 use super::quantity::show_ms;
 use crate::plan::{Body, Plan, Stage, Step, Text};
@@ -37,6 +37,64 @@ pub(crate) fn of(spec: &AppSpec, plan: &Plan, notes: &[String]) -> Vec<String> {
             one_line(&process.command)
         ));
     }
+    for route in &spec.routes {
+        let hosts = if route.hosts.is_empty() {
+            String::new()
+        } else {
+            route.hosts.join(", ")
+        };
+        let to = match &route.to {
+            RouteTo::Process { process } => process.to_string(),
+            RouteTo::Files(files) => format!("the folder {}", files.folder),
+        };
+        lines.push(format!("Route {hosts}{}: {to}", route.path));
+    }
+    if let Some(once) = &spec.once {
+        lines.push(format!("Once ever: {}", one_line(&once.command)));
+    }
+    for job in &spec.cron {
+        lines.push(format!(
+            "By the clock, {} ({}): {}",
+            job.name,
+            job.schedule,
+            one_line(&job.command)
+        ));
+    }
+    for rule in &spec.scaling {
+        lines.push(format!(
+            "By the clock ({}): {} instances of {}",
+            rule.schedule, rule.instances, rule.process
+        ));
+    }
+    match &spec.rollout.strategy {
+        Strategy::BlueGreen => {}
+        Strategy::Rolling {
+            max_extra,
+            max_missing,
+        } => lines.push(format!(
+            "Replaced a few at a time: at most {max_extra} more and {max_missing} less than wanted."
+        )),
+        Strategy::Canary(canary) => {
+            let steps: Vec<String> = canary.steps.iter().map(|step| format!("{step}%")).collect();
+            let header = canary
+                .header
+                .as_ref()
+                .map(|header| format!("requests with the header {}", header.name));
+            let parts: Vec<String> = header.into_iter().chain(steps).collect();
+            lines.push(format!(
+                "A canary first: {}, {}.",
+                parts.join(", "),
+                if canary.promote {
+                    "then by itself all"
+                } else {
+                    "then all when a person says so"
+                }
+            ));
+        }
+    }
+    if let Some(command) = &spec.rollout.verify.command {
+        lines.push(format!("Verified by: {}", one_line(&command.command)));
+    }
     if let Some(files) = &spec.files {
         let fallback = files
             .fallback
@@ -53,14 +111,19 @@ pub(crate) fn of(spec: &AppSpec, plan: &Plan, notes: &[String]) -> Vec<String> {
         .keys()
         .any(launchway_model::ProcessType::is_web)
     {
-        lines.push(match &spec.health.path {
-            Some(path) => format!(
-                "Ready when GET {path} answers {}-{}, within {}.",
-                spec.health.statuses.from,
-                spec.health.statuses.to,
-                show_ms(spec.health.start_ms)
+        let health = &spec.health;
+        lines.push(match (&health.path, &health.command) {
+            (_, Some(command)) => format!(
+                "Ready when `{command}` exits with 0, within {}.",
+                show_ms(health.start_ms)
             ),
-            None => format!(
+            (Some(path), None) => format!(
+                "Ready when {} {path} answers {}, within {}.",
+                health.method,
+                health.statuses,
+                show_ms(health.start_ms)
+            ),
+            (None, None) => format!(
                 "Ready when it takes connections on $PORT, within {}.",
                 show_ms(spec.health.start_ms)
             ),

@@ -126,10 +126,7 @@ fn health(health: &HealthSpec, toml: &mut String) {
         keys.push(format!("path = {}", text(path)));
     }
     if health.statuses != default.statuses {
-        keys.push(format!(
-            "status = \"{}-{}\"",
-            health.statuses.from, health.statuses.to
-        ));
+        keys.push(format!("status = \"{}\"", health.statuses));
     }
     if let Some(body) = &health.body {
         keys.push(format!("body = {}", text(body)));

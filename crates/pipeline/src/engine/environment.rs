@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use launchway_model::app::AppSpec;
+use launchway_model::app::{AppSpec, references};
 use launchway_model::runner::RunnerJob;
 
 use super::processes::MARK;
@@ -128,7 +128,13 @@ pub(crate) fn of_build(job: &RunnerJob, spec: Option<&AppSpec>, temporary: &Path
     ];
     environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
     if let Some(spec) = spec {
-        environment.extend(spec.env.clone());
+        // The address of another process is known where the app runs, not where it is built.
+        let plain = spec
+            .env
+            .clone()
+            .into_iter()
+            .filter(|(_, value)| references(value).is_empty());
+        environment.extend(plain);
     }
     environment.extend(job.env.clone());
     environment.retain(|name, value| {

@@ -1,6 +1,10 @@
 //! A route's rules, end to end.
 
-use launchway_model::route::{Backend, FieldRule, Rate, Rules, User};
+use launchway_model::app::HeaderMatch;
+use launchway_model::route::{
+    Backend, Canary, FieldRule, Maintenance, ProxyReply, ProxyRequest, Rate, RouteTable, Rules,
+    User,
+};
 
 use crate::harness::{App, Proxy, Then, respond, route, to_instances};
 
@@ -214,4 +218,127 @@ fn requests_are_logged() {
     assert_eq!(lines[1]["host"], "other.test");
     assert_eq!(lines[2]["status"], 400);
     assert_eq!(lines[2].get("target"), None, "nothing of the last request");
+}
+
+#[test]
+fn an_app_in_maintenance_answers_nobody_but_who_may() {
+    let page = |allow: &[&str]| Rules {
+        maintenance: Some(Maintenance {
+            message: "The shelves are being moved.".to_owned(),
+            allow: allow.iter().map(|range| (*range).to_owned()).collect(),
+        }),
+        ..Rules::default()
+    };
+    let (app, proxy) = ruled(page(&["10.0.0.0/8"]));
+    let answer = proxy.get("/");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.head.field("retry-after"), Some("60"));
+    assert!(answer.text().contains("The shelves are being moved."));
+    assert_eq!(app.count(), 0);
+    let (_app, proxy) = ruled(page(&["127.0.0.0/8"]));
+    assert_eq!(proxy.get("/").text(), "inside");
+}
+
+#[test]
+fn a_client_has_only_so_many_requests_in_flight() {
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let app = App::start(move |request, stream| {
+        if request.head.target == "/slow" {
+            let _ = held.lock().unwrap().recv();
+        }
+        respond(stream, "200 OK", &[], b"inside");
+        Then::Keep
+    });
+    let mut proxy = Proxy::start();
+    let mut limited = to_instances("shop", &["*"], "/", &[(1, app.address)]);
+    limited.rules.in_flight = Some(1);
+    proxy.apply(vec![limited]);
+    let mut idle = proxy.client();
+    let free = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(
+        idle.ask(free).status,
+        200,
+        "an idle connection takes no place"
+    );
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| proxy.get("/slow").status);
+        while app.count() < 2 {
+            std::thread::yield_now();
+        }
+        assert_eq!(proxy.get("/").status, 429);
+        hold.send(()).unwrap();
+        assert_eq!(slow.join().unwrap(), 200);
+    });
+    assert_eq!(proxy.get("/").status, 200);
+}
+
+#[test]
+fn a_route_has_its_own_patience() {
+    let app = App::start(|_, _| {
+        std::thread::park_timeout(std::time::Duration::from_secs(20));
+        Then::Close
+    });
+    let mut proxy = Proxy::start();
+    let mut hurried = to_instances("shop", &["*"], "/", &[(1, app.address)]);
+    hurried.rules.answer_timeout_ms = Some(100);
+    proxy.apply(vec![hurried]);
+    assert_eq!(proxy.get("/").status, 504);
+}
+
+#[test]
+fn a_canary_takes_its_share_and_those_who_ask_for_it() {
+    let (old, new) = (App::named("old"), App::named("new"));
+    let mut proxy = Proxy::start();
+    let mut route = to_instances("shop", &["*"], "/", &[(1, old.address)]);
+    let Backend::Instances { targets } =
+        to_instances("shop", &["*"], "/", &[(2, new.address)]).backend
+    else {
+        panic!()
+    };
+    let canary = |percent, header: Option<&str>| Canary {
+        targets: targets.clone(),
+        percent,
+        header: header.map(|name| HeaderMatch {
+            name: name.to_owned(),
+            value: Some("yes".to_owned()),
+        }),
+    };
+    route.canary = Some(canary(20, Some("X-Canary")));
+    proxy.apply(vec![route.clone()]);
+    let asked = "GET / HTTP/1.1\r\nhost: a\r\nx-canary: yes\r\n\r\n";
+    assert_eq!(proxy.client().ask(asked).text(), "new");
+    let mut client = proxy.client();
+    let plain = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let share = (0..1000)
+        .filter(|_| client.ask(plain).text() == "new")
+        .count();
+    assert!((140..=260).contains(&share), "{share} of 1000");
+    let ProxyReply::Stats(stats) = proxy.ask(&ProxyRequest::Stats) else {
+        panic!()
+    };
+    let of_new = stats
+        .targets
+        .iter()
+        .find(|target| target.instance == targets[0].instance)
+        .unwrap();
+    assert_eq!(of_new.buckets.last(), Some(&of_new.requests));
+
+    // The share alone, and none at all while the canary cannot be reached.
+    route.canary = Some(canary(100, None));
+    proxy.apply(vec![route.clone()]);
+    assert_eq!(proxy.get("/").text(), "new");
+    drop(new);
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").text(), "old");
+    }
+    route.canary = Some(canary(101, None));
+    let table = RouteTable {
+        number: 1000,
+        routes: vec![route],
+    };
+    let ProxyReply::Refused { reason } = proxy.ask(&ProxyRequest::Apply { table }) else {
+        panic!()
+    };
+    assert!(reason.contains("101 percent"), "{reason}");
 }

@@ -76,6 +76,7 @@ fn unanswered_requests_failed_too() {
             server_errors,
             failures,
             in_flight: 0,
+            buckets: Vec::new(),
         };
     let stats = ProxyStats {
         targets: vec![

@@ -34,7 +34,9 @@ fn wanted(app: &str, spec: AppSpec) -> (AppName, Wanted) {
         recipes: BTreeMap::new(),
         formation,
         stopped: false,
-        domains: Vec::new(),
+        routing: Default::default(),
+        wired: BTreeSet::new(),
+        canary: None,
     };
     (name, wanted)
 }
@@ -118,10 +120,10 @@ fn a_host_belongs_to_one_app() {
         "first.org".to_owned(),
     ];
     let (a, mut first) = wanted("a", spec.clone());
-    first.domains = vec!["a.org".to_owned()];
+    first.routing.domains = vec!["a.org".to_owned()];
     let (b, mut second) = wanted("b", spec);
     // Who names another app's own host does not get it, and harms nobody.
-    second.domains = vec!["a.localhost".to_owned(), "own.org".to_owned()];
+    second.routing.domains = vec!["a.localhost".to_owned(), "own.org".to_owned()];
     let routes = compile(
         &BTreeMap::from([(a, first), (b, second)]),
         &Observed::default(),
@@ -200,4 +202,146 @@ fn the_id_of_a_target_leads_to_its_port() {
             weight: WEIGHT
         }]
     );
+}
+
+/// Each route as "NAME HOSTS PREFIX -> what answers".
+fn shown(routes: &[Route]) -> Vec<String> {
+    routes
+        .iter()
+        .map(|route| {
+            let to = match &route.backend {
+                Backend::Instances { targets } => {
+                    let ids: Vec<String> = targets
+                        .iter()
+                        .map(|target| target.instance.to_string())
+                        .collect();
+                    ids.join(" ")
+                }
+                Backend::Files { root, .. } => root.display().to_string(),
+                Backend::Stopped { reason } => reason.clone(),
+            };
+            format!(
+                "{} {} {} -> {to}",
+                route.name,
+                route.hosts.join(","),
+                route.prefix
+            )
+        })
+        .collect()
+}
+
+fn route(path: &str, process: &str) -> RouteSpec {
+    RouteSpec {
+        hosts: Vec::new(),
+        path: path.to_owned(),
+        strip_prefix: false,
+        to: RouteTo::Process {
+            process: process.parse().unwrap(),
+        },
+        rules: None,
+    }
+}
+
+#[test]
+fn paths_and_hosts_lead_to_processes_and_folders() {
+    let mut spec = web();
+    for name in ["backend", "admin"] {
+        spec.processes
+            .insert(name.parse().unwrap(), ProcessSpec::new("serve"));
+    }
+    spec.processes.remove(&ProcessType::web());
+    spec.files = Some(FilesSpec {
+        folder: "dist".to_owned(),
+        fallback: None,
+    });
+    spec.domains = vec!["shop.org".to_owned()];
+    spec.routes = vec![
+        route("/api", "backend"),
+        RouteSpec {
+            hosts: vec!["admin.shop.org".to_owned()],
+            ..route("/", "admin")
+        },
+    ];
+    let (app, mut wanted) = wanted("shop", spec);
+    wanted.wired = ["backend".parse().unwrap()].into();
+    let observed = Observed {
+        instances: [
+            ("shop.backend.v1.1", seen(Role::Serving, true, true)),
+            ("shop.admin.v1.2", seen(Role::Serving, true, true)),
+        ]
+        .map(|(id, seen)| (id.parse().unwrap(), seen))
+        .into(),
+    };
+    let routes = compile(&BTreeMap::from([(app, wanted)]), &observed);
+    assert_eq!(
+        shown(&routes),
+        [
+            "shop/admin admin.shop.org / -> shop.admin.v1.2",
+            "shop/backend shop.localhost,shop.org /api -> shop.backend.v1.1",
+            "shop shop.localhost,shop.org / -> /trees/1/dist",
+            "shop/backend:inner 127.0.0.1 /~shop/backend -> shop.backend.v1.1",
+        ]
+    );
+    let inner = routes.last().unwrap();
+    assert!(inner.strip_prefix && inner.rules.allow == ["127.0.0.0/8", "::1"]);
+    for route in &routes {
+        route.rules.check().unwrap();
+    }
+}
+
+#[test]
+fn www_is_sent_to_the_bare_name_and_local_addresses_stay_on_http() {
+    let mut spec = web();
+    spec.domains = vec!["shop.org".to_owned()];
+    spec.www = Some(Www::Remove);
+    spec.rules.https_only = true;
+    let (app, wanted) = wanted("shop", spec);
+    let routes = compile(&BTreeMap::from([(app, wanted)]), &Observed::default());
+    assert_eq!(
+        shown(&routes),
+        [
+            "shop shop.org / -> ",
+            "shop shop.localhost / -> ",
+            "shop www.shop.org / -> this is shop.org",
+        ]
+    );
+    assert!(routes[0].rules.https_only && !routes[1].rules.https_only);
+    assert_eq!(routes[2].rules.redirect_host.as_deref(), Some("shop.org"));
+}
+
+#[test]
+fn maintenance_holds_for_all_routes_and_keeps_their_rules() {
+    let mut spec = web();
+    spec.rules.sticky_cookie = Some("s".to_owned());
+    let (app, mut wanted) = wanted("shop", spec);
+    wanted.routing.maintenance = Some(launchway_model::route::Maintenance::default());
+    let route = compile(&BTreeMap::from([(app, wanted)]), &Observed::default()).remove(0);
+    assert!(route.rules.maintenance.is_some() && route.rules.sticky_cookie.is_some());
+}
+
+#[test]
+fn a_canary_takes_its_share_of_the_routes_of_its_process() {
+    let (app, mut wanted) = wanted("shop", web());
+    wanted.canary = Some(super::super::wanted::CanaryWanted {
+        instances: vec![
+            "shop.web.v2.3".parse().unwrap(),
+            "shop.web.v2.4".parse().unwrap(),
+        ],
+        percent: 10,
+        header: None,
+    });
+    let observed = Observed {
+        instances: [
+            ("shop.web.v1.1", seen(Role::Serving, true, true)),
+            ("shop.web.v2.3", seen(Role::Candidate, true, true)),
+            ("shop.web.v2.4", seen(Role::Candidate, false, false)),
+        ]
+        .map(|(id, seen)| (id.parse().unwrap(), seen))
+        .into(),
+    };
+    let route = compile(&BTreeMap::from([(app, wanted)]), &observed).remove(0);
+    let canary = route.canary.unwrap();
+    assert_eq!(canary.percent, 10);
+    assert_eq!(canary.targets.len(), 1, "only what is ready");
+    assert_eq!(canary.targets[0].instance.serial(), 3);
 }

@@ -67,7 +67,7 @@ fn every_key_is_read() {
     assert_eq!(spec.release.unwrap().timeout_ms, 300_000);
     assert_eq!(spec.health.path.as_deref(), Some("/up"));
     assert_eq!(
-        (spec.health.statuses.from, spec.health.statuses.to),
+        (spec.health.statuses.0[0].from, spec.health.statuses.0[0].to),
         (200, 299)
     );
     assert_eq!((spec.health.rise, spec.health.fall), (2, 4));
@@ -120,7 +120,11 @@ fn changed_text_never_panics_and_every_error_has_a_place() {
         state ^= state << 17;
         usize::try_from(state % below as u64).unwrap()
     };
-    let seeds = [FULL.to_owned(), stages::tests::FULL.to_owned()];
+    let seeds = [
+        FULL.to_owned(),
+        stages::tests::FULL.to_owned(),
+        routing::tests::FULL.to_owned(),
+    ];
     let scraps = [
         "[[stage]]",
         "\"",

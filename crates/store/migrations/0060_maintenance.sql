@@ -1,0 +1,2 @@
+-- The page of an app in maintenance, as JSON.
+ALTER TABLE app ADD COLUMN maintenance TEXT;
