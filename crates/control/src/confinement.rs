@@ -181,10 +181,7 @@ impl Confinement {
         let home = &settings.home;
         Ok(Sandbox {
             mount_at: seen_at.map(Path::to_path_buf),
-            writable: vec![
-                home.app_home(whose.app),
-                home.app_persist(whose.app),
-            ],
+            writable: vec![home.app_home(whose.app), home.app_persist(whose.app)],
             user: whose.user,
             cgroup,
             ..self.base(settings, whose)?

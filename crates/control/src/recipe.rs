@@ -12,12 +12,8 @@ use launchway_model::{
     AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
 };
 
-<<<<<<< HEAD
 use crate::confinement::Whose;
-use crate::{Control, config, problem, users};
-=======
-use crate::{Control, config, problem, wiring};
->>>>>>> e9297ce (launchway.toml: routes, rules of requests, wiring of processes, deploys and clocks are read; routes reach the proxy)
+use crate::{Control, config, problem, users, wiring};
 
 /// How to run one process type of one release: a shim's specification but for the instance's own name and port.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,9 +205,8 @@ async fn environment(
         // One that was built before the app had a user of its own.
         own.push(lies_at.clone());
     }
-    let given = tokio::task::spawn_blocking(move || {
-        users::give(&own.iter().collect::<Vec<_>>(), user)
-    });
+    let given =
+        tokio::task::spawn_blocking(move || users::give(&own.iter().collect::<Vec<_>>(), user));
     given
         .await
         .map_err(|error| Problem::internal("the app's folders cannot be made").cause(error))??;

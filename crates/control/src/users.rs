@@ -35,9 +35,8 @@ pub(crate) async fn of_app(
     let uid = control
         .store
         .app_user(app, |taken| {
-            let files = ["/etc/passwd", "/etc/group"].map(|path| {
-                std::fs::read_to_string(path).unwrap_or_default()
-            });
+            let files = ["/etc/passwd", "/etc/group"]
+                .map(|path| std::fs::read_to_string(path).unwrap_or_default());
             free(&home, taken, &files)
         })
         .await
@@ -120,7 +119,13 @@ pub(crate) fn account_files(
 ) -> Result<Vec<(PathBuf, PathBuf)>, Problem> {
     let mut replaced = Vec::new();
     let lines = [
-        ("passwd", format!("{app}:x:{user}:{group}:Launchway app:{}:/bin/sh", home.display())),
+        (
+            "passwd",
+            format!(
+                "{app}:x:{user}:{group}:Launchway app:{}:/bin/sh",
+                home.display()
+            ),
+        ),
         ("group", format!("{app}:x:{group}:")),
     ];
     for (name, own) in lines {

@@ -49,11 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn set_seen_at(
-        &self,
-        build: BuildId,
-        path: Option<&Path>,
-    ) -> Result<(), StoreError> {
+    pub async fn set_seen_at(&self, build: BuildId, path: Option<&Path>) -> Result<(), StoreError> {
         sqlx::query("UPDATE build SET seen_at = ?2 WHERE id = ?1")
             .bind(row::number(build.0))
             .bind(path.map(|path| path.to_string_lossy().into_owned()))

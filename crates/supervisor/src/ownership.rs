@@ -58,7 +58,13 @@ fn change(
     (user, group): (Uid, Gid),
 ) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::chownat(at, name, Some(user), Some(group), flags)?)
+    Ok(rustix::fs::chownat(
+        at,
+        name,
+        Some(user),
+        Some(group),
+        flags,
+    )?)
 }
 
 #[cfg(test)]

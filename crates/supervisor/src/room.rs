@@ -52,11 +52,9 @@ pub struct Inside {
     reason = "control keeps a runner's standard error for the case that it dies"
 )]
 pub fn run(folder: &Path, work: impl FnOnce(&Path, Inside) -> ExitCode) -> ExitCode {
-    let Some(job) = job(folder).filter(|job| {
-        job.sandbox
-            .as_ref()
-            .is_some_and(sandbox::needs_mounts)
-    }) else {
+    let Some(job) =
+        job(folder).filter(|job| job.sandbox.as_ref().is_some_and(sandbox::needs_mounts))
+    else {
         return work(
             folder,
             Inside {
@@ -79,7 +77,11 @@ fn job(folder: &Path) -> Option<RunnerJob> {
     serde_json::from_slice(&fs::read(folder.join(JOB_FILE)).ok()?).ok()
 }
 
-fn enter(folder: &Path, job: &RunnerJob, work: impl FnOnce(&Path, Inside) -> ExitCode) -> io::Result<ExitCode> {
+fn enter(
+    folder: &Path,
+    job: &RunnerJob,
+    work: impl FnOnce(&Path, Inside) -> ExitCode,
+) -> io::Result<ExitCode> {
     let mut room = job.sandbox.clone().unwrap_or_default();
     fs::create_dir_all(&job.tree)?;
     if room.private_tmp && room.tmp.is_none() {

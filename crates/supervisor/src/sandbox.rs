@@ -180,7 +180,8 @@ pub(crate) fn enter_network(sandbox: &Sandbox) -> io::Result<()> {
     let Some(path) = &sandbox.network else {
         return Ok(());
     };
-    let step = |error: io::Error| said(&format!("enter the network of `{}`", path.display()), error);
+    let step =
+        |error: io::Error| said(&format!("enter the network of `{}`", path.display()), error);
     let file = std::fs::File::open(path).map_err(step)?;
     let kind = rustix::thread::LinkNameSpaceType::Network;
     rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind))

@@ -345,8 +345,7 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
     users::give(&own.each_ref(), user)?;
     let user = user.map(users::of_build);
     if let Some(user) = user {
-        make_record_folders(folder, user)
-            .map_err(|error| problem::file("make", folder, &error))?;
+        make_record_folders(folder, user).map_err(|error| problem::file("make", folder, &error))?;
     }
     let sandbox = control.confinement.of_build(settings, whose, id)?;
     let seen_at = sandbox

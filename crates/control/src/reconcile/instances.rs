@@ -113,11 +113,7 @@ impl Reconciler {
         });
     }
 
-    pub(super) async fn started(
-        &mut self,
-        id: InstanceId,
-        result: Result<ShimHandle, Problem>,
-    ) {
+    pub(super) async fn started(&mut self, id: InstanceId, result: Result<ShimHandle, Problem>) {
         match result {
             Ok(shim) => {
                 let Some(slot) = self.slots.get_mut(&id) else {

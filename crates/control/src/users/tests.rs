@@ -26,7 +26,9 @@ fn an_app_sees_the_accounts_of_the_machine_and_its_own() {
         let text = std::fs::read_to_string(&replaced[0].1).unwrap();
         assert!(text.contains("root:"), "{text}");
         assert!(
-            text.ends_with("shop:x:52001:52001:Launchway app:/var/lib/launchway/apps/shop/home:/bin/sh\n"),
+            text.ends_with(
+                "shop:x:52001:52001:Launchway app:/var/lib/launchway/apps/shop/home:/bin/sh\n"
+            ),
             "{text}"
         );
     }

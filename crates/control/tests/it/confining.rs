@@ -108,10 +108,17 @@ async fn an_app_sees_its_own_and_nothing_else_of_the_home_and_cannot_write_the_s
         home.trees(&name("blog")),
         home.repository(&name("shop")),
     ] {
-        assert!(hidden.exists(), "{} is there to be hidden", hidden.display());
+        assert!(
+            hidden.exists(),
+            "{} is there to be hidden",
+            hidden.display()
+        );
         conditions.push(format!("[ ! -r {} ]", hidden.display()));
     }
-    for own in [home.app_home(&name("shop")), home.app_persist(&name("shop"))] {
+    for own in [
+        home.app_home(&name("shop")),
+        home.app_persist(&name("shop")),
+    ] {
         conditions.push(format!("[ -w {} ]", own.display()));
     }
     if is_root() {
@@ -197,10 +204,16 @@ async fn a_build_is_confined_as_its_release_is() {
     let outcome = world.deploy(&repository).await;
     outcome.succeeded();
     assert_eq!(world.get("shop", "/").await.unwrap(), "2");
-    assert_eq!(run(&world, "shop", "cat made-at").await, (0, "/app\n".to_owned()));
+    assert_eq!(
+        run(&world, "shop", "cat made-at").await,
+        (0, "/app\n".to_owned())
+    );
     // The tests' own rows went nowhere.
     assert_eq!(std::fs::read_to_string(&live).unwrap(), "precious\n");
-    assert_eq!(run(&world, "shop", "cat data/rows").await, (0, "precious\n".to_owned()));
+    assert_eq!(
+        run(&world, "shop", "cat data/rows").await,
+        (0, "precious\n".to_owned())
+    );
     assert!(!Path::new("/tmp/in-build").exists());
 }
 
@@ -217,7 +230,11 @@ async fn an_older_tree_stays_where_it_was_built() {
     world.deploy(&repository).await.succeeded();
     let home = world.control.settings().home.clone();
     let folder = run(&world, "shop", "cat made-at").await.1;
-    assert!(folder.trim().starts_with(home.trees(&name("shop")).to_str().unwrap()));
+    assert!(
+        folder
+            .trim()
+            .starts_with(home.trees(&name("shop")).to_str().unwrap())
+    );
 
     world.settings.isolate = true;
     world.restart_control().await;
@@ -226,6 +243,9 @@ async fn an_older_tree_stays_where_it_was_built() {
     assert_eq!(false_in(&world, "shop", &[same, hidden]).await, [""; 0]);
     repository.version("2", &spec("serve"));
     world.deploy(&repository).await.succeeded();
-    assert_eq!(run(&world, "shop", "cat made-at").await, (0, "/app\n".to_owned()));
+    assert_eq!(
+        run(&world, "shop", "cat made-at").await,
+        (0, "/app\n".to_owned())
+    );
     assert_eq!(world.get("shop", "/").await.unwrap(), "2");
 }

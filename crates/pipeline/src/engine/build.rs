@@ -146,7 +146,11 @@ fn take_over_process() {
     let _ = rustix::process::nice(10);
 }
 
-fn run_job(job: &RunnerJob, spool: &Spool, surroundings: Surroundings) -> (BuildResult, Option<Problem>) {
+fn run_job(
+    job: &RunnerJob,
+    spool: &Spool,
+    surroundings: Surroundings,
+) -> (BuildResult, Option<Problem>) {
     spool.emit(RunnerEventKind::Started {
         pid: surroundings.known_as,
         protocol: PROTOCOL,

@@ -183,8 +183,8 @@ fn rewrite(from: &Path, to: &Path, old: &Path, new: &Path) -> io::Result<()> {
         let ends = text
             .get(last)
             .is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        let begins = at == 0
-            || !(text[at - 1].is_ascii_alphanumeric() || b"_-.)}]".contains(&text[at - 1]));
+        let begins =
+            at == 0 || !(text[at - 1].is_ascii_alphanumeric() || b"_-.)}]".contains(&text[at - 1]));
         changed.extend_from_slice(if begins && ends { new } else { old });
     }
     changed.extend_from_slice(&text[last..]);

@@ -238,12 +238,12 @@ fn keep(context: &Context<'_>, make: &Make, folder: &Path, key: &str) -> io::Res
         &half,
         context.build.doors.as_ref(),
     )
-        .and_then(|()| File::create(half.join("used")))
-        .and_then(|_| {
-            let layer = folder.join(key);
-            let _ = fs::remove_dir_all(&layer);
-            fs::rename(&half, layer)
-        });
+    .and_then(|()| File::create(half.join("used")))
+    .and_then(|_| {
+        let layer = folder.join(key);
+        let _ = fs::remove_dir_all(&layer);
+        fs::rename(&half, layer)
+    });
     if kept.is_err() {
         let _ = fs::remove_dir_all(&half);
     }
