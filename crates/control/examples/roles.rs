@@ -39,6 +39,18 @@ fn run_build(folder: &Path, known_as: u32) -> ExitCode {
     let mut job: RunnerJob =
         serde_json::from_slice(&std::fs::read(folder.join(JOB_FILE)).unwrap()).unwrap();
     job.tree = job.seen_tree().to_owned();
+    if job.secrets {
+        let secrets: launchway_model::credential::RunnerSecrets =
+            serde_json::from_reader(std::io::stdin()).unwrap();
+        job.env = secrets.env;
+        for credential in secrets.credentials {
+            // Tests look at what a build was given.
+            job.env.insert(
+                format!("CREDENTIAL_{}", credential.id.as_str().to_uppercase()),
+                serde_json::to_string(&credential.secret).unwrap(),
+            );
+        }
+    }
     let mut spool = Spool {
         file: File::create(folder.join(EVENTS_FILE)).unwrap(),
         seq: 0,
@@ -84,6 +96,7 @@ fn run_build(folder: &Path, known_as: u32) -> ExitCode {
         spec: Box::new(spec),
         words: vec!["runs build.sh".to_owned()],
         stages,
+        triggers: read_triggers(&job),
     });
     spool.write(RunnerEventKind::StageStarted { stage });
     std::fs::create_dir_all(folder.join(LOG_FOLDER)).unwrap();
@@ -115,6 +128,13 @@ fn as_user(job: &RunnerJob, program: &str) -> Command {
         command.uid(who.user).gid(who.group);
     }
     command
+}
+
+/// What `triggers.json` in the tree says.
+fn read_triggers(job: &RunnerJob) -> Vec<launchway_model::trigger::TriggerSpec> {
+    std::fs::read(job.tree.join("triggers.json"))
+        .map(|text| serde_json::from_slice(&text).unwrap())
+        .unwrap_or_default()
 }
 
 fn build(job: &RunnerJob, folder: &Path, log: &mut File) -> (BuildResult, Option<Problem>) {

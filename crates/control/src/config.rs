@@ -68,6 +68,7 @@ pub async fn change(
             ));
         }
         let release = release_with(control, &stored, &change).await?;
+        let _storing = control.vault.storing.read().await;
         let sealed = control.vault.seal(app, stored.config_version + 1, &after)?;
         let changed = control
             .store

@@ -152,6 +152,7 @@ impl Control {
             this: Weak::new(),
             _lock: lock,
         };
+        crate::credentials::finish_rotation(&control).await?;
         control.local_token = write_client_file(&control).await?;
         Ok(Arc::new_cyclic(|this| {
             control.this = this.clone();

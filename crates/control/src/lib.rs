@@ -17,6 +17,7 @@ pub mod auth;
 pub mod builds;
 pub mod config;
 mod confinement;
+pub mod credentials;
 pub mod deploys;
 pub mod formation;
 pub mod logs;
@@ -26,6 +27,7 @@ pub mod releases;
 pub mod settings;
 pub mod source;
 pub mod status;
+pub mod triggers;
 
 mod core;
 mod git;

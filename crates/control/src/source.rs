@@ -181,6 +181,7 @@ async fn queue(
         author: details.author,
         cause: cause.to_owned(),
         deploy,
+        origin: Default::default(),
     };
     let build = control
         .store

@@ -6,6 +6,7 @@ pub(crate) mod builds;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod credentials;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod domains;

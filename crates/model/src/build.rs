@@ -160,10 +160,13 @@ pub struct BuildRequest {
     pub subject: String,
     /// Who made the commit.
     pub author: String,
-    /// Who or what asked for the build: "deploy", "push", "webhook", "api".
+    /// Who or what asked for the build: "deploy", "push", "webhook", "poll", "timer", "upstream", "api".
     pub cause: String,
     /// Whether a green build is deployed.
     pub deploy: bool,
+    /// Where the commit came from: a tag, a pull request, a remote.
+    #[serde(default)]
+    pub origin: crate::trigger::Origin,
 }
 
 /// A build as people and clients see it.

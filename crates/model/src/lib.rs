@@ -14,6 +14,7 @@ pub mod api;
 pub mod app;
 pub mod build;
 pub mod cidr;
+pub mod credential;
 pub mod deploy;
 pub mod home;
 pub mod instance;
@@ -24,6 +25,7 @@ pub mod runner;
 pub mod schedule;
 pub mod shim;
 pub mod suggest;
+pub mod trigger;
 
 pub use names::{AppName, BuildId, DeployId, InstanceId, ProcessType, ReleaseNumber};
 pub use problem::{Problem, ProblemKind};

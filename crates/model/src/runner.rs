@@ -1,6 +1,7 @@
 //! What control and a runner say to each other.
 //!
-//! Control writes a [`RunnerJob`] as `job.json` into the build's folder and starts `launchway runner FOLDER`. The
+//! Control writes a [`RunnerJob`] as `job.json` into the build's folder and starts `launchway runner FOLDER`, with what is
+//! secret of the job on its standard input ([`crate::credential::RunnerSecrets`]). The
 //! runner appends one JSON [`RunnerEvent`] a line to `events.jsonl`, and the output of stage N to `log/N.log`, each
 //! line as [`LogLine`] describes. Both files only ever grow, so that control (or an agent's link) can ship them as
 //! ranges of bytes and continue after any crash. Control cancels a build by creating the file `cancel`, whose text is the
@@ -56,8 +57,18 @@ pub struct RunnerJob {
     pub persist: PathBuf,
     /// A description kept outside the repository (the text of a launchway.toml), which wins over the repository's files.
     pub description: Option<String>,
-    /// Variables set with `config set`, for the build's commands.
+    /// Variables set with `config set`, for the build's commands. In the file they are missing where `secrets` says so.
+    #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Whether the runner's standard input is a [`crate::credential::RunnerSecrets`], which no disk holds.
+    #[serde(default)]
+    pub secrets: bool,
+    /// The remote that it came from, the pull request or tag that it is.
+    #[serde(default)]
+    pub origin: crate::trigger::Origin,
+    /// Who or what asked for the build, as in [`crate::build::BuildRequest`].
+    #[serde(default)]
+    pub cause: String,
     /// The longest that the whole build may take, in milliseconds.
     pub timeout_ms: u64,
     /// The memory cap of the build's processes together, in bytes, where the host can set one.
@@ -127,6 +138,9 @@ pub enum RunnerEventKind {
         words: Vec<String>,
         /// All stages, in order.
         stages: Vec<StageInfo>,
+        /// What the pipeline says that starts further builds.
+        #[serde(default)]
+        triggers: Vec<crate::trigger::TriggerSpec>,
     },
     /// A stage started.
     StageStarted {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use launchway_model::AppName;
 use launchway_model::app::AppSpec;
+use launchway_model::trigger::TriggerSpec;
 
 use crate::error::DescribeError;
 use crate::jenkinsfile::{self, Jenkinsfile};
@@ -29,6 +30,7 @@ mod routing;
 mod stages;
 mod timed;
 mod toml_reader;
+mod triggers;
 mod words;
 mod writer;
 
@@ -57,6 +59,8 @@ pub struct Described {
     pub toml: String,
     /// The Jenkinsfile that the plan's stages are from, where they are.
     pub jenkinsfile: Option<Arc<Jenkinsfile>>,
+    /// What starts builds beside commits.
+    pub triggers: Vec<TriggerSpec>,
 }
 
 /// Describes a tree. `outside` is the text of a description kept outside the repository (in the form of a
@@ -195,6 +199,12 @@ fn finish(mut draft: Draft, pipeline: Option<Jenkinsfile>) -> Described {
     Described {
         words: words::of(&spec, &plan, &draft.notes),
         toml: writer::write(&draft, &spec, &plan),
+        triggers: draft.triggers.unwrap_or_else(|| {
+            pipeline
+                .as_ref()
+                .map(|read| read.triggers.clone())
+                .unwrap_or_default()
+        }),
         name: draft.name,
         branch: draft.branch,
         spec,

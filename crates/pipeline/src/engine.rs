@@ -16,6 +16,7 @@ mod cancel;
 mod checkout;
 mod command;
 mod condition;
+mod credentials;
 mod environment;
 mod failure;
 mod guise;

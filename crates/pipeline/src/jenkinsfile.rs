@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use launchway_model::trigger::TriggerSpec;
+
 use crate::error::{DescribeError, FileError, place_of};
 use crate::groovy::{self, Arg, Expr, ExprKind, Span, Stmt, StmtKind};
 use crate::plan::{Plan, Script, Step, Text, Variable};
@@ -36,7 +38,7 @@ pub struct Jenkinsfile {
     /// The parameters that a person can give, in order.
     pub parameters: Vec<Parameter>,
     /// What starts a build by itself.
-    pub triggers: Vec<Trigger>,
+    pub triggers: Vec<TriggerSpec>,
     /// Tools asked for: (kind, name), such as `maven`, `Maven 3`.
     pub tools: Vec<(String, String)>,
     /// What was read and changes nothing here, in words.
@@ -78,20 +80,6 @@ pub enum ParameterKind {
     Password {
         /// Its value where none is given.
         default: String,
-    },
-}
-
-/// What starts a build by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trigger {
-    /// By the clock: a cron line, with `H`.
-    Cron(String),
-    /// By the clock, where the repository changed.
-    Poll(String),
-    /// After builds of other apps.
-    Upstream {
-        /// The apps' names.
-        projects: Vec<String>,
     },
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use launchway_model::runner::RunnerJob;
+use launchway_model::trigger::Origin;
 use launchway_model::{AppName, BuildId, PROTOCOL, Problem};
 
 /// The job that builds the working copy of `repository` (any folder in it) below the empty folder `scratch`. The cache lies in
@@ -57,6 +58,9 @@ pub fn job(
         persist: scratch.join("persist"),
         description: None,
         env: BTreeMap::new(),
+        secrets: false,
+        origin: Origin::default(),
+        cause: "local".to_owned(),
         timeout_ms: 24 * 3_600_000,
         memory_bytes: None,
         parallel: std::thread::available_parallelism()

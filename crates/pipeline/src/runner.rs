@@ -1,8 +1,12 @@
 //! The role `launchway runner FOLDER`: one build, from `job.json` to the last event of the spool.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
+
+use launchway_model::credential::RunnerSecrets;
 
 /// Runs the build whose folder this is (see [`launchway_model::runner`] for its files) and gives the process's exit
 /// code: 0 if and only if the spool's last event was written, however the build itself ended.
@@ -45,4 +49,27 @@ impl Default for Surroundings {
 /// number.
 pub fn end_leftovers(folder: &Path) -> usize {
     crate::engine::processes::end_marked(folder)
+}
+
+/// A file of memory alone with a job's secrets, to be a runner's standard input. It outlives who made it for as long as the
+/// runner reads it, and no disk ever holds it.
+///
+/// # Errors
+/// The system has no such file to give, or its memory is full.
+pub fn secrets_file(secrets: &RunnerSecrets) -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let mut file = File::from(memfd_create("launchway-secrets", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(secrets).map_err(io::Error::other)?)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// Reads the secrets from standard input, and closes it: nothing that the build starts finds them there.
+pub(crate) fn read_secrets() -> io::Result<RunnerSecrets> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    // The process that made the runner's room may have the file open too; a pipe has nothing to cut off.
+    let _ = rustix::fs::ftruncate(io::stdin(), 0);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    serde_json::from_slice(&text).map_err(io::Error::other)
 }

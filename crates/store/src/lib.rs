@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod builds;
+pub mod credentials;
 pub mod deploys;
 pub mod isolation;
 pub mod releases;

@@ -81,6 +81,7 @@ fn main() {
             name: "Build".to_owned(),
             parallel: false,
         }],
+        triggers: Vec::new(),
     });
     tell(RunnerEventKind::StageStarted { stage });
     std::fs::create_dir_all(folder.join(LOG_FOLDER)).unwrap();

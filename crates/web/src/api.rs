@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod apps;
 mod builds;
+mod credentials;
 mod deploys;
 mod running;
 
@@ -16,6 +17,7 @@ use launchway_model::api::{
     RunRequest, ScaleRequest, Status, Token,
 };
 use launchway_model::build::{Build, TestCase};
+use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
 use launchway_model::deploy::{Deploy, Release};
 use launchway_model::instance::Instance;
 use launchway_model::{Problem, suggest};
@@ -286,6 +288,35 @@ pub(crate) fn endpoints() -> Endpoints {
             .takes::<RunRequest>()
             .streams::<RunOutput>(&[JSON_LINES]),
         )
+        // Secrets for builds.
+        .get(
+            "/credentials",
+            credentials::list,
+            about("credentials", "Credentials, without their secrets")
+                .query("app", "Only those that this app may use.", Type::String)
+                .lists::<Credential>(),
+        )
+        .put(
+            "/credentials",
+            credentials::set,
+            about(
+                "credentials",
+                "Store a credential in place of the one of the same id, app and branches",
+            )
+            .takes::<SetCredential>()
+            .answers::<Credential>(),
+        )
+        .post(
+            "/credentials/remove",
+            credentials::remove,
+            about("credentials", "Remove a credential").takes::<RemoveCredential>(),
+        )
+        .post(
+            "/credentials/rotate-key",
+            credentials::rotate_key,
+            about("credentials", "Encrypt everything that is secret with a new key")
+                .answers::<KeyRotated>(),
+        )
         // Who may use all this.
         .get(
             "/tokens",
@@ -326,6 +357,7 @@ pub(crate) async fn unknown(uri: Uri) -> ApiProblem {
         "status",
         "tokens",
         "login-links",
+        "credentials",
         "openapi.json",
         "description",
         "domains",

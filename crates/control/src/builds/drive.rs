@@ -3,12 +3,13 @@
 //! The spool is the truth. Control reads it from the start whenever it begins to follow a build, so that it makes no
 //! difference whether it ended in between.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
+use launchway_model::credential::RunnerSecrets;
 use launchway_model::runner::{
     BuildUser, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob,
 };
@@ -19,7 +20,7 @@ use tokio::process::{Child, Command};
 
 use crate::confinement::Whose;
 use crate::problem::Persist;
-use crate::{Control, config, problem, users};
+use crate::{Control, config, credentials, problem, users};
 
 /// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -289,6 +290,8 @@ impl Follower {
             .await
             .unwrap_or(0);
         self.reap();
+        // Files of credentials are among what a killed runner cannot remove.
+        let _ = std::fs::remove_dir_all(folder.join("tmp"));
         let message = if overdue {
             "the build's runner did not end in its time"
         } else {
@@ -369,7 +372,10 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
         cache: home.app_cache(&request.app),
         persist: home.app_persist(&request.app),
         description: app.description.clone(),
-        env: config::vars(control, &request.app, app.config_version).await?,
+        env: BTreeMap::new(),
+        secrets: true,
+        origin: request.origin.clone(),
+        cause: request.cause.clone(),
         timeout_ms: u64::try_from(settings.build_timeout.as_millis()).unwrap_or(u64::MAX),
         memory_bytes: settings.build_memory,
         parallel: settings.build_stages,
@@ -379,9 +385,10 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
     let path = folder.join(JOB_FILE);
     let text = serde_json::to_vec(&job)
         .map_err(|error| Problem::internal("cannot encode the job").cause(error))?;
-    // The job holds the app's secrets.
     crate::secrets::write_private(&path, &text)
         .map_err(|error| problem::file("write", &path, &error))?;
+    let input = runner::secrets_file(&secrets(control, stored).await?)
+        .map_err(|error| Problem::internal("cannot hand secrets to the runner").cause(error))?;
     let log = folder.join(RUNNER_LOG);
     let output =
         std::fs::File::create(&log).map_err(|error| problem::file("make", &log, &error))?;
@@ -392,7 +399,7 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
         .arg("runner")
         .arg(folder)
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(output)
         .stderr(errors)
         // Not in our process group: what a terminal sends to us must not reach it.
@@ -420,4 +427,20 @@ fn make_record_folders(folder: &Path, user: BuildUser) -> std::io::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     Ok(())
+}
+
+/// What is secret of a build's job: the app's variables and credentials; nothing at all for a pull request of a fork.
+pub(crate) async fn secrets(
+    control: &Control,
+    stored: &StoredBuild,
+) -> Result<RunnerSecrets, Problem> {
+    let request = &stored.build.request;
+    if request.origin.is_foreign() {
+        return Ok(RunnerSecrets::default());
+    }
+    let app = control.app(&request.app).await?;
+    Ok(RunnerSecrets {
+        env: config::vars(control, &request.app, app.config_version).await?,
+        credentials: credentials::of_build(control, request).await?,
+    })
 }

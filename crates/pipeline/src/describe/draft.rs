@@ -10,6 +10,7 @@ use launchway_model::app::{
 };
 use launchway_model::route::Rules;
 use launchway_model::suggest::did_you_mean;
+use launchway_model::trigger::TriggerSpec;
 use launchway_model::{AppName, ProcessType};
 
 use super::toml_reader::Table;
@@ -37,6 +38,8 @@ pub(crate) struct Draft {
     pub(crate) post: Vec<Post>,
     pub(crate) agent: Option<Agent>,
     pub(crate) timeout_ms: Option<u64>,
+    /// What starts builds beside commits; written here, it hides what a Jenkinsfile says.
+    pub(crate) triggers: Option<Vec<TriggerSpec>>,
     /// Whether detected stages come before those that are written; `None` is yes.
     pub(crate) install: Option<bool>,
     /// Whether a Jenkinsfile's stages are run; `None` is yes.
@@ -127,6 +130,7 @@ impl Draft {
         fill(&mut self.domains, lower.domains);
         fill(&mut self.agent, lower.agent);
         fill(&mut self.install, lower.install);
+        fill(&mut self.triggers, lower.triggers);
         fill(&mut self.jenkinsfile, lower.jenkinsfile);
         fill(&mut self.units, lower.units);
         for (name, command) in lower.aliases {

@@ -10,13 +10,14 @@ use toml::de::DeValue;
 use super::draft::{Draft, HealthDraft, ProcessDraft};
 use super::toml_reader::{self, Source, Table};
 use super::{health, rollout, routing, stages, timed};
+use super::triggers;
 use crate::error::DescribeError;
 use crate::persist;
 
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "name",
     "branch",
     "process",
@@ -42,6 +43,7 @@ const KEYS: [&str; 25] = [
     "once",
     "cron",
     "scale",
+    "triggers",
 ];
 const PROCESS_KEYS: [&str; 15] = [
     "run",
@@ -119,6 +121,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
     (draft.units, draft.aliases) = stand_ins(&table)?;
     draft.jenkinsfile = table.flag("jenkinsfile")?;
     draft.install = table.flag("install")?;
+    draft.triggers = triggers::read(&table)?;
     draft.skip_stages = table
         .texts("skip_stages")?
         .map(|names| names.into_iter().map(|(name, _)| name).collect());

@@ -8,12 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use launchway_model::build::{BuildResult, StageId, TestCase};
+use launchway_model::credential::BoundCredential;
 use launchway_model::runner::{JOB_FILE, LOG_FOLDER, RunnerEventKind, RunnerJob};
 use launchway_model::{PROTOCOL, Problem};
 
 use super::cancel::CancelWatch;
 use super::checkout;
 use super::command::Lingering;
+use super::credentials::Credentials;
 use super::environment::{self, Environment};
 use super::guise::{self, Doors};
 use super::log::StageLog;
@@ -41,6 +43,7 @@ pub(crate) struct Build<'a> {
     pub(crate) deadline: Deadline,
     pub(crate) temporary: PathBuf,
     pub(crate) environment: Environment,
+    pub(crate) credentials: Credentials,
     pub(crate) lingering: Mutex<Lingering>,
     pub(crate) permits: Permits,
     pub(crate) tests: Mutex<BTreeMap<String, Vec<TestCase>>>,
@@ -101,9 +104,9 @@ impl Drop for Permit<'_> {
 pub(crate) fn run(folder: &Path, surroundings: Surroundings) -> io::Result<()> {
     let spool = Spool::create(folder)?;
     let (result, problem) = match read_job(folder) {
-        Ok(job) => {
+        Ok((job, credentials)) => {
             take_over_process();
-            let ended = run_job(&job, &spool, surroundings);
+            let ended = run_job(&job, credentials, &spool, surroundings);
             processes::end_all();
             ended
         }
@@ -113,7 +116,8 @@ pub(crate) fn run(folder: &Path, surroundings: Surroundings) -> io::Result<()> {
     spool.close()
 }
 
-fn read_job(folder: &Path) -> Result<RunnerJob, Problem> {
+/// The job, and the credentials that came with it.
+fn read_job(folder: &Path) -> Result<(RunnerJob, Vec<BoundCredential>), Problem> {
     let path = folder.join(JOB_FILE);
     let text = fs::read(&path).map_err(|error| {
         Problem::internal(format!("cannot read {}", path.display())).cause(error)
@@ -132,7 +136,16 @@ fn read_job(folder: &Path) -> Result<RunnerJob, Problem> {
     })?;
     // The room that the role made shows the tree there.
     job.tree = job.seen_tree().to_owned();
-    Ok(job)
+    if !job.secrets {
+        return Ok((job, Vec::new()));
+    }
+    let secrets = crate::runner::read_secrets().map_err(|error| {
+        Problem::internal("the job's secrets did not come with it")
+            .cause(error)
+            .hint("Deploy again: a runner gets them from the control that starts it.")
+    })?;
+    job.env = secrets.env;
+    Ok((job, secrets.credentials))
 }
 
 /// Makes this process the reaper of all that the build starts, in a session of its own (no terminal to ask at), and lets
@@ -148,6 +161,7 @@ fn take_over_process() {
 
 fn run_job(
     job: &RunnerJob,
+    credentials: Vec<BoundCredential>,
     spool: &Spool,
     surroundings: Surroundings,
 ) -> (BuildResult, Option<Problem>) {
@@ -155,7 +169,7 @@ fn run_job(
         pid: surroundings.known_as,
         protocol: PROTOCOL,
     });
-    match prepare_and_run(job, spool, surroundings) {
+    match prepare_and_run(job, credentials, spool, surroundings) {
         Ok(ended) => ended,
         Err(problem) => (BuildResult::Failure, Some(problem)),
     }
@@ -163,6 +177,7 @@ fn run_job(
 
 fn prepare_and_run(
     job: &RunnerJob,
+    credentials: Vec<BoundCredential>,
     spool: &Spool,
     surroundings: Surroundings,
 ) -> Result<(BuildResult, Option<Problem>), Problem> {
@@ -204,7 +219,10 @@ fn prepare_and_run(
     if let Some(jenkinsfile) = &described.jenkinsfile {
         secrets.extend(script::secrets(&jenkinsfile.text, &job.env));
     }
-    let mask = Arc::new(Mask::new(secrets));
+    let credentials = Credentials::new(credentials, &temporary);
+    let bound = credentials.secrets();
+    let mask = Arc::new(Mask::with_words(secrets, bound.iter().map(String::as_str)));
+    spool.hide(Arc::clone(&mask));
     let scripts = described
         .jenkinsfile
         .clone()
@@ -231,6 +249,7 @@ fn prepare_and_run(
         spec: Box::new(described.spec.clone()),
         words: words.iter().map(|line| mask.text(line)).collect(),
         stages,
+        triggers: described.triggers.clone(),
     });
     let limit_ms = described
         .plan
@@ -244,6 +263,7 @@ fn prepare_and_run(
         stop,
         deadline: Deadline::new("the build", limit_ms.max(1)),
         environment,
+        credentials,
         last: last_result(job),
         scripts,
         doors: surroundings.outside.map(|outside| Doors {

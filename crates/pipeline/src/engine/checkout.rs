@@ -149,8 +149,30 @@ fn is_branch(name: &str) -> bool {
     crate::persist::is_inside(name) && !name.contains("..") && !name.contains('\0')
 }
 
-/// The files that the commit changed, compared with its first parent.
+/// The files that changed since the branch's last build, or, where there was none, in the commit alone.
 pub(crate) fn changed_files(job: &RunnerJob) -> Vec<String> {
+    let names = |output: std::process::Output| -> Vec<String> {
+        let names = output.stdout.split(|byte| *byte == 0);
+        names
+            .filter(|name| !name.is_empty())
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect()
+    };
+    // Since a forced push the last build's commit may be gone.
+    if let Some(previous) = job
+        .origin
+        .previous
+        .as_ref()
+        .filter(|previous| **previous != job.commit)
+        && let Ok(output) = git(job)
+            .args(["diff-tree", "-r", "-z", "--name-only", "--end-of-options"])
+            .args([previous, &job.commit])
+            .stderr(Stdio::null())
+            .output()
+        && output.status.success()
+    {
+        return names(output);
+    }
     let output = git(job)
         .args([
             "diff-tree",
@@ -165,16 +187,7 @@ pub(crate) fn changed_files(job: &RunnerJob) -> Vec<String> {
         ])
         .stderr(Stdio::null())
         .output();
-    output
-        .map(|output| {
-            output
-                .stdout
-                .split(|byte| *byte == 0)
-                .filter(|name| !name.is_empty())
-                .map(|name| String::from_utf8_lossy(name).into_owned())
-                .collect()
-        })
-        .unwrap_or_default()
+    output.map(names).unwrap_or_default()
 }
 
 fn git(job: &RunnerJob) -> Command {

@@ -62,10 +62,12 @@ pub(crate) fn holds(context: &Context<'_>, condition: &Condition) -> Result<bool
         }
         Condition::Exists(path) => context.folder.join(path).exists(),
         Condition::Command(command) => context.succeeds(command)?,
-        Condition::Cause(cause) => context
-            .environment
-            .get("LAUNCHWAY_CAUSE")
-            .is_some_and(|known| known.eq_ignore_ascii_case(cause)),
+        Condition::Cause(cause) => {
+            let known = context.build.job.cause.as_str();
+            // A push is told of by a webhook, a poll, or git itself; Jenkins' `SCMTrigger` is any of them.
+            let is_push = matches!(known, "push" | "webhook" | "poll");
+            known.eq_ignore_ascii_case(cause) || (is_push && cause.eq_ignore_ascii_case("push"))
+        }
         Condition::Script(script) => match script::run(context, &Outcome::default(), script) {
             Ok(value) => value.is_true(),
             Err(Interrupt::Failed(problem) | Interrupt::Aborted(problem)) => return Err(problem),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use launchway_model::app::{AppSpec, references};
 use launchway_model::runner::RunnerJob;
+use launchway_model::trigger::Origin;
 
 use super::processes::MARK;
 use crate::search_path;
@@ -123,10 +124,18 @@ pub(crate) fn of_build(job: &RunnerJob, spec: Option<&AppSpec>, temporary: &Path
         ("NODE_NAME", "built-in".to_owned()),
         ("EXECUTOR_NUMBER", "0".to_owned()),
         ("WORKSPACE_TMP", temporary.display().to_string()),
-        ("GIT_URL", job.repository.display().to_string()),
+        (
+            "GIT_URL",
+            job.origin
+                .url
+                .clone()
+                .unwrap_or_else(|| job.repository.display().to_string()),
+        ),
+        ("LAUNCHWAY_CAUSE", job.cause.clone()),
         ("WORKSPACE", job.tree.display().to_string()),
     ];
     environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    environment.extend(of_origin(&job.origin));
     if let Some(spec) = spec {
         // The address of another process is known where the app runs, not where it is built.
         let plain = spec
@@ -141,6 +150,36 @@ pub(crate) fn of_build(job: &RunnerJob, spec: Option<&AppSpec>, temporary: &Path
         !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
     });
     environment
+}
+
+/// What Jenkins' multibranch projects say of a tag or pull request.
+fn of_origin(origin: &Origin) -> impl Iterator<Item = (String, String)> {
+    let mut own: Vec<(&str, &str)> = Vec::new();
+    if let Some(tag) = &origin.tag {
+        own.push(("TAG_NAME", tag));
+    }
+    if let Some(previous) = &origin.previous {
+        own.push(("GIT_PREVIOUS_COMMIT", previous));
+    }
+    if let Some(change) = &origin.change {
+        own.extend([
+            ("CHANGE_ID", change.id.as_str()),
+            ("CHANGE_TITLE", &change.title),
+            ("CHANGE_URL", &change.url),
+            ("CHANGE_AUTHOR", &change.author),
+            ("CHANGE_BRANCH", &change.branch),
+            ("CHANGE_TARGET", &change.target),
+        ]);
+        if let Some(fork) = &change.fork {
+            own.push(("CHANGE_FORK", fork));
+        }
+    }
+    let own: Vec<(String, String)> = own
+        .into_iter()
+        // A title is anybody's text; a line break in it must not reach tools that read one line.
+        .map(|(name, value)| (name.to_owned(), value.replace(['\n', '\r', '\0'], " ")))
+        .collect();
+    own.into_iter()
 }
 
 /// The values of `config set` that shall not be seen in a log: those whose name or form says that they are secret.

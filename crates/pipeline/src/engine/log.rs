@@ -83,14 +83,16 @@ impl LineWriter {
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         match memchr::memrchr(b'\n', bytes) {
             Some(last) if self.partial.is_empty() => {
-                self.lines(&bytes[..=last]);
-                self.partial.extend_from_slice(&bytes[last + 1..]);
+                let shown = self.decided(&bytes[..=last]);
+                self.lines(&bytes[..shown]);
+                self.partial.extend_from_slice(&bytes[shown..]);
             }
             Some(last) => {
                 let mut whole = std::mem::take(&mut self.partial);
                 whole.extend_from_slice(&bytes[..=last]);
-                self.lines(&whole);
-                whole.clear();
+                let shown = self.decided(&whole);
+                self.lines(&whole[..shown]);
+                whole.drain(..shown);
                 whole.extend_from_slice(&bytes[last + 1..]);
                 self.partial = whole;
             }
@@ -105,8 +107,22 @@ impl LineWriter {
     pub(crate) fn finish(&mut self) {
         if !self.partial.is_empty() {
             let mut rest = std::mem::take(&mut self.partial);
-            rest.push(b'\n');
+            // Whole lines that waited for a next one end already.
+            if !rest.ends_with(b"\n") {
+                rest.push(b'\n');
+            }
             self.lines(&rest);
+        }
+    }
+
+    /// How much of these whole lines is shown now: a last one that may hold the beginning of a secret waits for the next.
+    fn decided(&self, lines: &[u8]) -> usize {
+        let decided = self.log.mask.decided(lines);
+        // Not for ever, whatever comes.
+        if lines.len() - decided > MAX_LINE {
+            lines.len()
+        } else {
+            decided
         }
     }
 
@@ -143,6 +159,9 @@ impl LineWriter {
 
     /// Writes whole lines; the last byte is a newline.
     fn lines(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut told = None;
         let keyless = self.key.lines(bytes, &mut told);
         let shown = self.log.mask.bytes_told(&keyless, &mut told);
@@ -163,7 +182,7 @@ impl LineWriter {
         if let Some(name) = told.filter(|_| !self.warned) {
             self.warned = true;
             let warning = format!(
-                "{now} l {name} was hidden above by its look: store it with `launchway config set`, and replace it where it was written\n"
+                "{now} l {name} was hidden above by its look: store it with `launchway credentials set`, and replace it where it was written\n"
             );
             out.extend_from_slice(warning.as_bytes());
         }

@@ -246,18 +246,19 @@ pub(crate) fn archive(
     }
     let mut told = BTreeMap::new();
     for file in found {
-        let target = context.build.job.folder.join(ARTIFACTS).join(&file);
+        // A file that is named like a secret is kept under the name that lists show.
+        let kept = context.log.mask().text(&file);
+        let target = context.build.job.folder.join(ARTIFACTS).join(&kept);
         let (size, sha256) = copy(&context.folder.join(&file), &target).map_err(|error| {
             Interrupt::Failed(Problem::failed(format!("cannot archive {file}")).cause(error))
         })?;
-        told.insert(file, (size, sha256));
+        told.insert(kept, (size, sha256));
     }
     context.log.say(&format!(
         "Archived {}",
         told.keys().cloned().collect::<Vec<_>>().join(", ")
     ));
     for (path, (size, sha256)) in told {
-        let path = context.log.mask().text(&path);
         context
             .build
             .spool

@@ -21,6 +21,7 @@ mod credentials;
 mod files;
 mod host;
 mod objects;
+mod ssh_agent;
 mod steps;
 
 pub(crate) use credentials::secrets;

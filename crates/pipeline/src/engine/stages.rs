@@ -350,11 +350,20 @@ impl Context<'_> {
         if !script.text.trim_start().starts_with("credentials") {
             return;
         }
-        if let Some((user, password)) = value.split_once(':') {
+        let credentials = &self.build.credentials;
+        let parts = match credentials.parts_of(value) {
+            Some(parts) => Some(parts),
+            // A stored text or file has no parts, whatever characters it holds.
+            None if credentials.holds(value) => None,
+            None => value
+                .split_once(':')
+                .map(|(user, password)| (user.to_owned(), password.to_owned())),
+        };
+        if let Some((user, password)) = parts {
             for (part, value) in [("USR", user), ("PSW", password)] {
                 let name = format!("{name}_{part}");
                 self.pinned.insert(name.clone());
-                self.environment.insert(name, value.to_owned());
+                self.environment.insert(name, value);
             }
         }
     }

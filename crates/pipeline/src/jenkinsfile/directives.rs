@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::groovy::{Arg, Expr, ExprKind};
 use crate::plan::{Agent, Options};
+use launchway_model::build::BuildResult;
 use launchway_model::schedule::Schedule;
+use launchway_model::trigger::TriggerSpec;
 
-use super::{Directive, Parameter, ParameterKind, Read, Reader, Trigger};
+use super::{Directive, Parameter, ParameterKind, Read, Reader};
 
 /// Options that are acted on elsewhere, or that hold anyway.
 const NOTED: [&str; 14] = [
@@ -309,13 +311,17 @@ impl Reader<'_> {
         Ok(choices)
     }
 
-    pub(super) fn triggers(&mut self, directive: &Directive<'_>) -> Read<Vec<Trigger>> {
+    pub(super) fn triggers(&mut self, directive: &Directive<'_>) -> Read<Vec<TriggerSpec>> {
         let mut triggers = Vec::new();
         for statement in self.block(directive)? {
             let found = self.directive(statement)?;
             match found.name {
-                "cron" => triggers.push(Trigger::Cron(self.cron(&found)?)),
-                "pollSCM" => triggers.push(Trigger::Poll(self.cron(&found)?)),
+                "cron" => triggers.push(TriggerSpec::Cron {
+                    schedule: self.cron(&found)?,
+                }),
+                "pollSCM" => triggers.push(TriggerSpec::Poll {
+                    schedule: self.cron(&found)?,
+                }),
                 "upstream" => {
                     self.only(&found, &["upstreamProjects", "threshold"])?;
                     let projects = match self.named(&found, "upstreamProjects") {
@@ -326,7 +332,14 @@ impl Reader<'_> {
                         .split(',')
                         .map(|name| name.trim().to_owned())
                         .collect();
-                    triggers.push(Trigger::Upstream { projects });
+                    let threshold = match self.named(&found, "threshold") {
+                        Some(value) => self.threshold(&found, value)?,
+                        None => BuildResult::Success,
+                    };
+                    triggers.push(TriggerSpec::Upstream {
+                        projects,
+                        threshold,
+                    });
                 }
                 "githubPush" | "gitlab" | "bitbucketPush" | "genericTrigger" => {
                     self.notes.push(format!(
@@ -344,6 +357,31 @@ impl Reader<'_> {
             }
         }
         Ok(triggers)
+    }
+
+    /// `hudson.model.Result.SUCCESS`, or the word alone.
+    fn threshold(&self, found: &Directive<'_>, value: &Expr) -> Read<BuildResult> {
+        let written = self
+            .text
+            .get(value.span.start..value.span.end)
+            .unwrap_or_default();
+        let word = written
+            .trim_matches(['\'', '"'])
+            .rsplit('.')
+            .next()
+            .unwrap_or_default();
+        Ok(match word {
+            "SUCCESS" => BuildResult::Success,
+            "UNSTABLE" => BuildResult::Unstable,
+            "FAILURE" => BuildResult::Failure,
+            _ => {
+                return Err(self.wrong(
+                    found.span,
+                    format!("`{written}` is not a threshold"),
+                    "expected hudson.model.Result.SUCCESS, UNSTABLE or FAILURE",
+                ));
+            }
+        })
     }
 
     /// A cron line; an empty one, which turns a trigger off, is kept.

@@ -64,7 +64,12 @@ fn a_whole_file_becomes_a_plan() {
     assert!(made.plan.options.stop_on_unstable);
     assert_eq!(made.plan.options.noted["buildDiscarder.numToKeepStr"], "5");
     assert_eq!(made.parameters.len(), 3);
-    assert_eq!(made.triggers, [Trigger::Cron("H 4 * * 1-5".into())]);
+    assert_eq!(
+        made.triggers,
+        [TriggerSpec::Cron {
+            schedule: "H 4 * * 1-5".into()
+        }]
+    );
     assert_eq!(made.plan.env[0], Variable::plain("A", "plain"));
     assert!(
         matches!(&made.plan.env[1].value, Text::Script(script) if script.text == "\"${A}-made\"")

@@ -232,7 +232,7 @@ fn a_missing_credential_says_how_to_store_it() {
         problem
             .hint
             .unwrap()
-            .contains("launchway config set API_KEY="),
+            .contains("launchway credentials set api-key "),
         "no hint"
     );
 }

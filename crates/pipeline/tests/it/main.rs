@@ -6,6 +6,7 @@ mod bench;
 mod builds;
 mod cache;
 mod commands;
+mod credentials;
 mod examples;
 mod jenkins;
 mod mutations;

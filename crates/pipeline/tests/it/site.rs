@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use launchway_model::build::{BuildResult, StageId, StageInfo};
+use launchway_model::credential::{BoundCredential, RunnerSecrets};
 use launchway_model::runner::{CANCEL_FILE, JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob};
+use launchway_model::trigger::Origin;
 use launchway_model::{BuildId, PROTOCOL, Problem};
 use launchway_pipeline::spool::{EventReader, LogReader};
 
@@ -26,6 +28,9 @@ pub(crate) struct Site {
     pub(crate) timeout_ms: u64,
     pub(crate) parallel: u32,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) credentials: Vec<BoundCredential>,
+    pub(crate) origin: Origin,
+    pub(crate) cause: String,
 }
 
 impl Site {
@@ -42,6 +47,9 @@ impl Site {
             timeout_ms: 60_000,
             parallel: 4,
             memory_bytes: None,
+            credentials: Vec::new(),
+            origin: Origin::default(),
+            cause: "push".to_owned(),
         };
         site.commit(files);
         site
@@ -109,6 +117,9 @@ impl Site {
             persist: self.path("persist"),
             description: self.description.clone(),
             env: self.env.clone(),
+            secrets: false,
+            origin: self.origin.clone(),
+            cause: self.cause.clone(),
             timeout_ms: self.timeout_ms,
             memory_bytes: self.memory_bytes,
             parallel: self.parallel,
@@ -121,12 +132,25 @@ impl Site {
         self.start_job(job)
     }
 
-    pub(crate) fn start_job(&mut self, job: RunnerJob) -> Running {
+    pub(crate) fn start_job(&mut self, mut job: RunnerJob) -> Running {
         fs::create_dir_all(&job.folder).unwrap();
+        let mut input = Stdio::null();
+        if !self.credentials.is_empty() {
+            // As control does it: what is secret comes by standard input alone.
+            job.secrets = true;
+            let secrets = RunnerSecrets {
+                env: std::mem::take(&mut job.env),
+                credentials: self.credentials.clone(),
+            };
+            input = launchway_pipeline::runner::secrets_file(&secrets)
+                .unwrap()
+                .into();
+        }
         fs::write(job.folder.join(JOB_FILE), serde_json::to_vec(&job).unwrap()).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "runner_process", "--nocapture"])
             .env(RUNNER_FOLDER, &job.folder)
+            .stdin(input)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();

@@ -45,6 +45,7 @@ fn request(app: &str, branch: &str) -> BuildRequest {
         author: "A <a@example.org>".to_owned(),
         cause: "deploy".to_owned(),
         deploy: true,
+        origin: Default::default(),
     }
 }
 

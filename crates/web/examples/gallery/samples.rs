@@ -368,6 +368,7 @@ impl Samples {
                 author: "Ada Lovelace".to_owned(),
                 cause: "push".to_owned(),
                 deploy: true,
+                origin: Default::default(),
             },
             created: self.ago(210.0),
             state,

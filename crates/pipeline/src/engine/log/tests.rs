@@ -36,6 +36,24 @@ fn a_secret_split_over_writes_is_hidden() {
 }
 
 #[test]
+fn a_secret_cut_by_line_breaks_is_hidden_whatever_the_writes_were() {
+    let secret = "hunter2hunter2";
+    assert_eq!(
+        written(
+            &[secret],
+            &[b"x hunter", b"\n", b"2hun\n", b"ter2 y\nend\n"]
+        ),
+        ["x ****", "****", "**** y", "end"]
+    );
+    // What only began like it is shown after all.
+    assert_eq!(
+        written(&[secret], &[b"x hunter\n", b"other\n"]),
+        ["x hunter", "other"]
+    );
+    assert_eq!(written(&[secret], &[b"x hun\n"]), ["x hun"]);
+}
+
+#[test]
 fn a_line_without_end_is_split_but_no_secret_with_it() {
     let secret = "s3cr3t-s3cr3t";
     for offset in 0..=secret.len() + 1 {

@@ -11,6 +11,7 @@ use super::super::stages::{Context, stopped_words, timed_out};
 use super::super::steps::{self as engine, Interrupt};
 use super::super::stop::{Deadline, Stop, StopReason};
 use super::host::ScriptHost;
+use super::ssh_agent::Agent;
 use super::{credentials, files, result_of};
 use crate::groovy::{Args, Closure, Interpreter, STACK, Span, Thrown, Value};
 use crate::plan::{Step, Text};
@@ -174,27 +175,48 @@ fn around(
             run(context)
         }
         "dir" => files::main(host, args, "path", span).and_then(|folder| {
-            let inner = engine::in_folder(context, &folder).map_err(|interrupt| host.throw(interrupt, span))?;
+            let inner = engine::in_folder(context, &folder)
+                .map_err(|interrupt| host.throw(interrupt, span))?;
             run(&inner)
         }),
-        "withEnv" => variables(host, args, span).and_then(|variables| run(&with_variables(context, variables))),
-        "withCredentials" => bindings(host, args, span).and_then(|variables| run(&with_variables(context, variables))),
-        "keepRunning" => run(&with_variables(context, vec![("JENKINS_NODE_COOKIE".to_owned(), "dontKillMe".to_owned())])),
-        "sshagent" => Err(host.fail(
-            "`sshagent` is not supported: bind the key with withCredentials([sshUserPrivateKey(…)]) and pass it to `ssh -i`",
-            span,
+        "withEnv" => variables(host, args, span)
+            .and_then(|variables| run(&with_variables(context, variables))),
+        "withCredentials" => bindings(host, args, span).and_then(|bound| {
+            // The files are there for as long as the block runs.
+            let files = bound.files;
+            let value = run(&with_variables(context, bound.variables));
+            drop(files);
+            value
+        }),
+        "keepRunning" => run(&with_variables(
+            context,
+            vec![("JENKINS_NODE_COOKIE".to_owned(), "dontKillMe".to_owned())],
         )),
+        "sshagent" => ssh_agent(host, args, span).and_then(|agent| {
+            let value = run(&with_variables(context, agent.variables()));
+            drop(agent);
+            value
+        }),
         "retry" => retry(host, args, run, span),
         "timeout" => milliseconds(host, args, "minutes", span).and_then(|ms| {
             let mut inner = context.clone();
-            inner.deadlines.push(Deadline::new(format!("a step of stage `{}`", context.name), ms));
+            inner.deadlines.push(Deadline::new(
+                format!("a step of stage `{}`", context.name),
+                ms,
+            ));
             run(&inner)
         }),
         "waitUntil" => wait_until(host, run),
         "catchError" => catch_error(host, args, run),
         "warnError" => {
             let message = args.main("message").map(Value::to_text);
-            caught(host, run, message, BuildResult::Unstable, BuildResult::Unstable)
+            caught(
+                host,
+                run,
+                message,
+                BuildResult::Unstable,
+                BuildResult::Unstable,
+            )
         }
         _ => return None,
     })
@@ -284,7 +306,14 @@ fn git(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thrown> 
         .map(|branch| format!(" --branch {}", quoted(&branch.to_text())))
         .unwrap_or_default();
     let script = format!("git clone --depth 1{branch} -- {} .", quoted(&url));
-    host.step(&Step::run(script), span)
+    let Some(id) = args.get("credentialsId") else {
+        return host.step(&Step::run(script), span);
+    };
+    let bound = credentials::for_git(host, &id.to_text(), span)?;
+    let inner = with_variables(host.context, bound.variables);
+    let value = host.within(&inner).step(&Step::run(script), span);
+    drop(bound.files);
+    value
 }
 
 fn quoted(word: &str) -> String {
@@ -331,16 +360,24 @@ fn variables(
         .collect()
 }
 
-fn bindings(
-    host: &ScriptHost<'_>,
-    args: &Args,
-    span: Span,
-) -> Result<Vec<(String, String)>, Thrown> {
-    let mut variables = Vec::new();
+fn bindings(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<credentials::Bound, Thrown> {
+    let mut bound = credentials::Bound::default();
     for binding in list(args.main("bindings")) {
-        variables.extend(credentials::bind(host, &binding, span)?);
+        credentials::bind(host, &binding, &mut bound, span)?;
     }
-    Ok(variables)
+    Ok(bound)
+}
+
+/// An agent with the keys that `sshagent` names; with `ignoreMissing` without those that are not stored.
+fn ssh_agent(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Agent, Thrown> {
+    let mut ids: Vec<String> = list(args.main("credentials"))
+        .iter()
+        .map(Value::to_text)
+        .collect();
+    if args.get("ignoreMissing").is_some_and(Value::is_true) {
+        ids.retain(|id| host.context.build.credentials.get(id).is_some());
+    }
+    Agent::start(host, &ids, span)
 }
 
 fn list(value: Option<&Value>) -> Vec<Value> {
