@@ -17,6 +17,7 @@ pub mod cidr;
 pub mod credential;
 pub mod deploy;
 pub mod home;
+pub mod hook;
 pub mod instance;
 pub mod names;
 pub mod problem;

@@ -80,6 +80,7 @@ impl Store {
             .bind(id)
             .execute(&mut *transaction)
             .await?;
+        crate::triggers::note_queued(&mut transaction, request, id, now).await?;
         let waiting =
             sqlx::query("SELECT * FROM build WHERE app = ?1 AND state = 'queued' AND id < ?2")
                 .bind(request.app.as_str())

@@ -18,6 +18,7 @@ pub mod credentials;
 pub mod deploys;
 pub mod isolation;
 pub mod releases;
+pub mod triggers;
 
 mod row;
 mod schema;

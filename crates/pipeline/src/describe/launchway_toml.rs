@@ -9,8 +9,8 @@ use toml::de::DeValue;
 
 use super::draft::{Draft, HealthDraft, ProcessDraft};
 use super::toml_reader::{self, Source, Table};
-use super::{health, rollout, routing, stages, timed};
 use super::triggers;
+use super::{health, rollout, routing, stages, timed};
 use crate::error::DescribeError;
 use crate::persist;
 

@@ -110,5 +110,10 @@ fn command(host: &ScriptHost<'_>, name: &str) -> Command {
         }
     }
     command.env(MARK, host.context.build.job.folder.as_os_str());
+    // An agent answers its own user alone: the one that the block's commands are.
+    if let Some(who) = host.context.build.job.user {
+        use std::os::unix::process::CommandExt as _;
+        command.uid(who.user).gid(who.group);
+    }
     command
 }
