@@ -76,6 +76,11 @@ pub(crate) enum Command {
     Open(commands::open::Open),
     Login(commands::login::Login),
     Tokens(commands::tokens::Tokens),
+    Install(commands::install::Install),
+    Uninstall(commands::uninstall::Uninstall),
+    Upgrade(commands::upgrade::Upgrade),
+    #[command(hide = true)]
+    SelfCheck(commands::self_check::SelfCheckArgs),
     Completions(commands::completions::Completions),
     ExitCodes(commands::exit_codes::ExitCodes),
     #[command(hide = true)]
@@ -145,6 +150,10 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Open(args) => commands::open::run(context, args),
         Command::Login(args) => commands::login::run(context, args),
         Command::Tokens(args) => commands::tokens::run(context, args),
+        Command::Install(args) => commands::install::run(context, args),
+        Command::Uninstall(args) => commands::uninstall::run(context, args),
+        Command::Upgrade(args) => commands::upgrade::run(context, args),
+        Command::SelfCheck(args) => commands::self_check::run(context, args),
         Command::Completions(args) => commands::completions::run(context, args),
         Command::ExitCodes(args) => commands::exit_codes::run(context, args),
         Command::CommandReference(args) => commands::reference::run(context, args),

@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod failure;
 mod output;
+mod platform;
 mod progress;
 mod repository;
 mod roles;

@@ -91,6 +91,11 @@ impl FromParent {
         self.parent.tie()
     }
 
+    /// Whether a parent keeps this process.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.parent.parent.is_some()
+    }
+
     /// The listening socket that the parent handed over, if it did.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod child;
 mod listen;
 mod port_owner;
 mod runners;
+mod succession;
 
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
@@ -25,6 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::Client;
 use crate::output::{Output, Tone};
+use crate::platform::binary;
 use child::Child;
 pub(crate) use listen::{API_PORT, APPS_PORT};
 pub(crate) use port_owner::find as port_owner;
@@ -72,30 +74,74 @@ struct Summary {
 /// # Errors
 /// A port is in use, another process holds the home, or control does not come up.
 pub(crate) fn run(output: Output, options: Options) -> anyhow::Result<()> {
-    make_private(options.home.root())?;
-    let _lock = lock(&options.home)?;
-    let ports = listen::open(output, &options)?;
+    let held = match succession::inherited()? {
+        Some(left) => Held {
+            lock: left.lock,
+            apps: left.apps,
+            api: left.api,
+            succeeds: Some(Predecessor {
+                proxy: left.proxy,
+                gone_back: left.gone_back,
+            }),
+        },
+        None => {
+            make_private(options.home.root())?;
+            let lock = lock(&options.home)?;
+            let ports = listen::open(output, &options)?;
+            Held {
+                lock,
+                apps: ports.apps,
+                api: ports.api,
+                succeeds: None,
+            }
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(output, &options, ports.apps, ports.api))
+    runtime.block_on(serve(output, &options, held))
 }
 
-async fn serve(
-    output: Output,
-    options: &Options,
+/// What this process holds for as long as it lives, whichever program it runs.
+struct Held {
+    lock: std::fs::File,
     apps: TcpListener,
     api: TcpListener,
-) -> anyhow::Result<()> {
+    /// The program that ran in this process before, where an upgrade replaced it.
+    succeeds: Option<Predecessor>,
+}
+
+/// What the program before left running.
+#[derive(Debug, Clone, Copy)]
+struct Predecessor {
+    proxy: Option<i32>,
+    gone_back: bool,
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// To stop all.
+    Stop,
+    /// To go on as the program that lies at this one's path now.
+    Renew,
+}
+
+async fn serve(output: Output, options: &Options, held: Held) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let started = Instant::now();
-    let mut control = Child::new("control", options.home.root(), api)?;
+    let mut control = Child::new("control", options.home.root(), held.api.try_clone()?)?;
+    let mut proxy = Child::new("proxy", options.home.root(), held.apps.try_clone()?)?;
+    let predecessor = held.succeeds.and_then(|before| before.proxy);
+    if let Some(old) = predecessor {
+        succession::reap(old);
+    }
     control.start()?;
     let ready = tokio::select! {
         ready = first_answer(&options.home, control.address()) => ready,
         ended = control.ended() => Err(Problem::unavailable(format!("control ended before it was ready, with {ended}"))
             .hint("Its lines above tell why.").into()),
-        () = signals.next() => {
+        // A new binary that comes this early is taken up when control has come up.
+        () = signals.stop() => {
             control.stop(CONTROL_ENDS_WITHIN).await;
             return Ok(());
         }
@@ -104,26 +150,68 @@ async fn serve(
         Ok(client) => client,
         Err(error) => {
             control.stop(CONTROL_ENDS_WITHIN).await;
+            if let Some(before) = held.succeeds.filter(|before| !before.gone_back) {
+                output.note(format!("the new binary does not come up: {error:#}"));
+                let error = go_back(&control, &held, before.proxy);
+                output.note(format!("the binary before cannot be taken up: {error:#}"));
+            }
             return Err(error);
         }
     };
-    let mut proxy = Child::new("proxy", options.home.root(), apps)?;
     proxy.start()?;
-    let announced = announce(output, options, client, &control, &proxy, started).await;
+    let announced = match held.succeeds {
+        Some(before) => {
+            output.note(match before.gone_back {
+                true => concat!("went back to Launchway ", env!("CARGO_PKG_VERSION")),
+                false => concat!("goes on as Launchway ", env!("CARGO_PKG_VERSION")),
+            });
+            Ok(())
+        }
+        None => announce(output, options, client, &control, &proxy, started).await,
+    };
     if announced.is_ok() {
-        watch(output, &mut control, &mut proxy, &mut signals).await;
+        while let Asked::Renew = watch(output, &mut control, &mut proxy, &mut signals).await {
+            // The proxy goes on: its successor takes its sockets over.
+            control.stop(CONTROL_ENDS_WITHIN).await;
+            let error = succession::replace(
+                control.binary(),
+                (&held.apps, &held.api, &held.lock),
+                proxy.pid(),
+                false,
+            );
+            output.note(format!("the new binary cannot be started: {error:#}"));
+            control.start()?;
+        }
     }
     stop(output, options, &mut control, &mut proxy, &mut signals).await;
     announced
 }
 
+/// Puts the binary before back and goes on as that. Comes back only where it failed.
+fn go_back(control: &Child, held: &Held, proxy: Option<i32>) -> anyhow::Error {
+    match binary::go_back(control.binary()) {
+        Ok(()) => succession::replace(
+            control.binary(),
+            (&held.apps, &held.api, &held.lock),
+            proxy,
+            true,
+        ),
+        Err(error) => error,
+    }
+}
+
 /// Restarts what dies until a signal comes.
-async fn watch(output: Output, control: &mut Child, proxy: &mut Child, signals: &mut Signals) {
+async fn watch(
+    output: Output,
+    control: &mut Child,
+    proxy: &mut Child,
+    signals: &mut Signals,
+) -> Asked {
     loop {
         tokio::select! {
             ended = control.ended() => revive(output, control, &ended),
             ended = proxy.ended() => revive(output, proxy, &ended),
-            () = signals.next() => return,
+            asked = signals.next() => return asked,
         }
     }
 }
@@ -163,7 +251,7 @@ async fn stop(
     };
     tokio::select! {
         () = graceful => {}
-        () = signals.next() => output.note("stopping at once; apps that still run are taken over by the next `launchway up`"),
+        () = signals.stop() => output.note("stopping at once; apps that still run are taken over by the next `launchway up`"),
     }
 }
 
@@ -309,11 +397,12 @@ fn lock(home: &Home) -> anyhow::Result<std::fs::File> {
     Ok(file)
 }
 
-/// The signals that stop it.
+/// The signals that stop it, and the one (SIGUSR2) that says that another binary lies at its path.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    renew: Signal,
 }
 
 impl Signals {
@@ -322,10 +411,20 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            renew: signal(SignalKind::user_defined2())?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Stop,
+            _ = self.renew.recv() => Asked::Renew,
+        }
+    }
+
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -11,5 +11,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = Home::new(std::path::absolute(folder)?);
     let mut options = Options::new(&home, vec![address.parse()?]);
     options.admin = given.next().map(|address| address.parse()).transpose()?;
-    Ok(launchway_proxy::run(options)?)
+    Ok(launchway_proxy::run(options, || {}, || {})?)
 }

@@ -1,5 +1,6 @@
 //! Starting and stopping: the thread that keeps the workers, the control socket, the admin address and the signals.
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -35,12 +36,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs a proxy in this thread until SIGTERM, SIGINT or a successor, then stops gracefully.
+/// Runs a proxy in this thread until SIGTERM, SIGINT or a successor, then stops gracefully. `ready` is called once it takes
+/// requests, and `succeed` at each SIGHUP: it starts a successor, which takes over and so ends this one.
 ///
 /// # Errors
 /// It cannot start; see [`ProxyError`].
-pub fn run(options: Options) -> Result<(), ProxyError> {
+pub fn run(options: Options, ready: impl FnOnce(), succeed: impl Fn()) -> Result<(), ProxyError> {
     let running = start(options)?;
+    ready();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,13 +55,16 @@ pub fn run(options: Options) -> Result<(), ProxyError> {
         .block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                // A successor has taken over.
-                () = running.shared.stop.cancelled() => {}
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                    _ = hangup.recv() => succeed(),
+                    // A successor has taken over.
+                    () = running.shared.stop.cancelled() => return Ok(()),
+                }
             }
-            Ok(())
         })
         .map_err(|source| ProxyError::Start {
             what: "the signal handlers",
@@ -284,7 +290,17 @@ fn groups(
     let taken = taken
         .into_iter()
         .map(|(purpose, socket)| (Some(purpose), socket));
-    for (purpose, socket) in given.chain(taken) {
+    // A supervisor hands down, at each start, a duplicate of a socket that the predecessor has as well; keeping both would
+    // add one with each upgrade.
+    let mut known = HashSet::new();
+    for (purpose, socket) in taken.chain(given) {
+        let inode = rustix::fs::fstat(&socket).map_err(|error| ProxyError::Start {
+            what: "an inherited socket",
+            source: error.into(),
+        })?;
+        if !known.insert((inode.st_dev, inode.st_ino)) {
+            continue;
+        }
         let address = socket.local_addr().map_err(|source| ProxyError::Start {
             what: "an inherited socket",
             source,

@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod builds;
+pub mod copy;
 pub mod credentials;
 pub mod deploys;
 pub mod isolation;
@@ -36,6 +37,7 @@ pub use crate::apps::StoredApp;
 pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};
 pub use crate::deploys::{DeployEnd, DeployWork, StoredDeploy};
 pub use crate::releases::NewRelease;
+pub use crate::schema::copy_before as copy_before_migration;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,14 @@ pub enum StoreError {
         to: i64,
         /// Why.
         source: sqlx::Error,
+    },
+    /// A database could not be copied.
+    #[error("the database {path} could not be copied: SQLite's error {code}")]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's result code.
+        code: i32,
     },
     /// A statement failed: a full disk, a damaged file.
     #[error("the database refused a statement")]

@@ -34,7 +34,7 @@ pub(crate) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StoreE
 }
 
 /// Where the copy is that was taken before a database of this generation was migrated.
-pub(crate) fn copy_before(path: &Path, generation: i64) -> PathBuf {
+pub fn copy_before(path: &Path, generation: i64) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".schema-{generation}"));
     PathBuf::from(name)

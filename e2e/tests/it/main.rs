@@ -11,3 +11,4 @@ mod page;
 mod pipeline;
 mod push;
 mod up;
+mod upgrade;

@@ -77,6 +77,7 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
 
 async fn serve(listener: tokio::net::TcpListener, settings: Settings) -> anyhow::Result<()> {
     let control = Decider::open(settings).await?;
+    crate::platform::notify::ready();
     let cancel = CancellationToken::new();
     let stopper = tokio::spawn({
         let cancel = cancel.clone();

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use launchway_model::cidr::Cidr;
 use launchway_proxy::options::{AccessLog, Certificate, Https};
 
+use anyhow::Context as _;
+
 use crate::cli::Context;
+use crate::platform::notify;
 use crate::roles::{self, FromParent};
 
 /// Run the role that takes visitors' requests to the apps. `launchway up` starts it.
@@ -43,6 +46,27 @@ pub(crate) struct Proxy {
     from_parent: FromParent,
 }
 
+/// Starts the binary that lies at this one's path now as the successor. It takes the sockets over and tells the service
+/// manager that it is the main process; where it fails, this process goes on serving.
+fn succeed(program: &std::path::Path) {
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--take-over") {
+        arguments.push("--take-over".into());
+    }
+    match std::process::Command::new(program).args(arguments).spawn() {
+        Ok(mut successor) => {
+            tracing::info!(pid = successor.id(), "a successor is started");
+            // One that fails is not left as a zombie.
+            std::thread::spawn(move || {
+                let _ = successor.wait();
+            });
+        }
+        Err(error) => {
+            tracing::error!(%error, program = %program.display(), "no successor can be started");
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
     args.from_parent.tie()?;
@@ -69,6 +93,13 @@ pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
                 .collect(),
         });
     }
-    launchway_proxy::run(options)?;
+    let program = std::env::current_exe().context("cannot tell where this binary lies")?;
+    let keeps_itself = !args.from_parent.is_tied();
+    launchway_proxy::run(options, notify::ready, || {
+        // `launchway up` starts the successor itself.
+        if keeps_itself {
+            succeed(&program);
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }

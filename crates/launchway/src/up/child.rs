@@ -53,6 +53,16 @@ impl Child {
         self.role
     }
 
+    /// The binary that it is started from.
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The process that plays it now.
+    pub(super) fn pid(&self) -> Option<i32> {
+        Some(self.process.as_ref()?.id()?.cast_signed())
+    }
+
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
@@ -61,7 +71,8 @@ impl Child {
     /// Starts the process. Its standard input is the listening socket; it ends when this process does.
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let listener = OwnedFd::from(self.listener.try_clone()?);
-        let process = tokio::process::Command::new(&self.binary)
+        let mut command = tokio::process::Command::new(&self.binary);
+        command
             .arg(self.role)
             .arg("--home")
             .arg(&self.home)
@@ -70,7 +81,13 @@ impl Child {
             .arg("--listener-is-stdin")
             .arg("--parent")
             .arg(std::process::id().to_string())
-            .stdin(Stdio::from(listener))
+            .env_remove(super::succession::VARIABLE)
+            .stdin(Stdio::from(listener));
+        if self.role == "proxy" {
+            // One that still runs hands its connections' queue over; without one this changes nothing.
+            command.arg("--take-over");
+        }
+        let process = command
             // A group of its own: Ctrl-C reaches this process alone, which then stops the children in their order.
             .process_group(0)
             .spawn()
