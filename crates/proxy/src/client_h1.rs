@@ -35,6 +35,9 @@ pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client that was refused may go on sending before its connection is closed under it.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// How long a replaced proxy keeps idle connections for one more request.
+const PARTING: Duration = Duration::from_secs(3);
+
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Arc<Worker>, mut stream: Stream, peer: Peer) {
     let mut stop = pin!(worker.stop().cancelled());
@@ -138,7 +141,9 @@ struct Request<'r> {
     record: &'r mut Record,
 }
 
-/// Waits for bytes of the next request, without a buffer as long as there are none.
+/// Waits for bytes of the next request, without a buffer as long as there are none. A proxy that a successor has replaced
+/// does so for a while yet: a client that is about to use its kept connection gets an answer that says goodbye, instead of
+/// finding the connection closed under its request.
 async fn first_bytes(
     worker: &Worker,
     stream: &mut Stream,
@@ -146,6 +151,7 @@ async fn first_bytes(
     deadline: &mut Deadline,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Scratch> {
+    let mut parting = false;
     poll_fn(|cx| {
         loop {
             if let Some(mut held) = room.take() {
@@ -167,10 +173,14 @@ async fn first_bytes(
                 Poll::Pending => break,
             }
         }
-        if stop.as_mut().poll(cx).is_ready() || deadline.poll(cx).is_ready() {
-            return Poll::Ready(None);
+        if !parting && stop.as_mut().poll(cx).is_ready() {
+            if !worker.is_replaced() {
+                return Poll::Ready(None);
+            }
+            parting = true;
+            deadline.set(deadline.at().min(Instant::now() + PARTING));
         }
-        Poll::Pending
+        deadline.poll(cx).map(|()| None)
     })
     .await
 }

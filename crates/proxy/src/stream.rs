@@ -258,6 +258,10 @@ impl Deadline {
         self.at = at;
     }
 
+    pub(crate) fn at(&self) -> Instant {
+        self.at
+    }
+
     /// Ready at the deadline or at most a quarter of its distance (one second at least) later.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

@@ -227,6 +227,11 @@ impl Worker {
         &self.stop
     }
 
+    /// Whether a successor serves from the same sockets.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.shared.replaced.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<Arc<Entry>> {
         self.shared.find(host, path)
     }
