@@ -269,7 +269,7 @@ impl Store {
         let name = name.map(AppName::as_str);
         let mut connection = self.pool.acquire().await?;
         let rows = sqlx::query(
-            "SELECT name, created, branch, stopped, description, serving, config_version FROM app
+            "SELECT name, created, branch, stopped, description, serving, config_version, maintenance FROM app
              WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
         )
         .bind(name)
