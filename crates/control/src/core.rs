@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::confinement::Confinement;
 use crate::metrics::Metrics;
+use crate::monitoring::{self, Monitoring};
 use crate::reconcile::{Event, Observed};
 use crate::routes::{self, Proxy};
 use crate::samples::Samples;
@@ -45,6 +46,8 @@ pub struct Control {
     pub(crate) deploying: deploys::Deploying,
     pub(crate) metrics: Metrics,
     pub(crate) samples: Mutex<Samples>,
+    /// Time series of all of it.
+    pub(crate) monitoring: Monitoring,
     /// Ended with [`Self::run`]; streams and one-off commands end with it.
     pub(crate) cancel: CancellationToken,
     /// Tasks of streams and one-off commands, joined when control ends.
@@ -124,6 +127,7 @@ impl Control {
             .map_err(problem::store)?;
         let vault = Vault::open(&home.secrets_key())?;
         let tokens = RwLock::new(store.tokens().await.map_err(problem::store)?);
+        let monitoring = Monitoring::open(&home, &settings.monitoring).await?;
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (observed_sender, observed) = watch::channel(Observed::default());
         let (proxy, courier) = routes::new(home.proxy());
@@ -140,6 +144,7 @@ impl Control {
             wake: Wake::new(),
             deploying: deploys::Deploying::default(),
             metrics: Metrics::new(),
+            monitoring,
             samples: Mutex::default(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -193,6 +198,7 @@ impl Control {
         let mut deploying = outer.spawn(deploys::queue::run(control.clone(), cancel.clone()));
         outer.spawn(builds::sweep::run(control.clone(), cancel.clone()));
         outer.spawn(samples::run(control.clone(), cancel.clone()));
+        outer.spawn(monitoring::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.
@@ -253,7 +259,8 @@ impl Control {
 /// Makes the folders of the layout. What holds secrets or the like is for us alone; apps reach what is theirs below
 /// `apps` and `releases`.
 fn make_folders(home: &Home) -> Result<(), Problem> {
-    let private = ["repos", "builds", "instances", "proxy", "logs"].map(|name| (name, 0o700));
+    let private =
+        ["repos", "builds", "instances", "proxy", "logs", "metrics"].map(|name| (name, 0o700));
     let open = ["apps", "releases"].map(|name| (name, 0o711));
     for (name, mode) in private.into_iter().chain(open) {
         let folder = home.root().join(name);

@@ -21,6 +21,7 @@ pub mod credentials;
 pub mod deploys;
 pub mod formation;
 pub mod logs;
+pub mod monitoring;
 pub mod oneoff;
 pub mod progress;
 pub mod releases;

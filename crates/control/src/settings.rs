@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use launchway_model::home::Home;
 
+use crate::monitoring::MonitoringSettings;
+
 /// All that a [`crate::Control`] is told from outside; nothing is read from the environment later.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -47,6 +49,8 @@ pub struct Settings {
     pub log_bytes: u64,
     /// How many rotated log files of an instance are kept.
     pub log_files: u32,
+    /// How the monitor behaves.
+    pub monitoring: MonitoringSettings,
 }
 
 impl Settings {
@@ -75,6 +79,7 @@ impl Settings {
             build_bytes: 2 << 30,
             log_bytes: 10 << 20,
             log_files: 3,
+            monitoring: MonitoringSettings::default(),
         }
     }
 }

@@ -118,7 +118,7 @@ fn instances(control: &Control, out: &mut String) -> std::fmt::Result {
 }
 
 // The names of apps, process types and instances hold nothing that a label's value would have to escape.
-fn labels(id: &launchway_model::InstanceId) -> String {
+pub(crate) fn labels(id: &launchway_model::InstanceId) -> String {
     format!(
         "app=\"{}\",process=\"{}\",instance=\"{id}\"",
         id.app(),

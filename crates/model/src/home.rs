@@ -121,6 +121,11 @@ impl Home {
         self.proxy().join("control.sock")
     }
 
+    /// A Prometheus configuration, where somebody put one there.
+    pub fn prometheus_config(&self) -> PathBuf {
+        self.root.join("prometheus.yml")
+    }
+
     /// Time series.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics")

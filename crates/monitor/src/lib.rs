@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod collectors;
 pub mod exposition;
 pub mod http;
 pub mod labels;

@@ -27,10 +27,10 @@ mod auth;
 mod extract;
 mod git;
 mod headers;
-mod history;
 mod measure;
 mod openapi;
 mod problem;
+mod prometheus;
 mod stream;
 
 use std::io;
@@ -43,12 +43,11 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use launchway_control::{Control, status};
+use launchway_control::{Control, monitoring, status};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::history::History;
 use crate::measure::Measures;
 use crate::problem::ApiProblem;
 
@@ -60,8 +59,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Web {
     /// The decisions.
     pub(crate) control: Arc<Control>,
-    /// Recent samples of every app's traffic, for the pages' graphs.
-    pub(crate) history: Arc<History>,
     /// Counts of this edge's own requests.
     pub(crate) measures: Arc<Measures>,
     /// Ends all streams.
@@ -84,22 +81,23 @@ fn build(control: Arc<Control>, cancel: CancellationToken) -> (Router, Web) {
         .expect("a document of strings and numbers is always JSON");
     let web = Web {
         control,
-        history: Arc::new(History::default()),
         measures: Arc::new(Measures::default()),
         cancel,
         pushes: TaskTracker::new(),
         document: document.into(),
     };
-    let api = api
+    let measures = web.measures.clone();
+    monitoring::set_edge(&web.control, move |text| measures.append_to(text));
+    let guarded = || axum::middleware::from_fn_with_state(web.clone(), auth::for_clients);
+    let api = prometheus::beside_our_own(api)
         .route("/openapi.json", get(openapi_document))
         .fallback(api::unknown)
         .method_not_allowed_fallback(api::wrong_method)
-        .layer(axum::middleware::from_fn_with_state(
-            web.clone(),
-            auth::for_clients,
-        ));
+        .layer(guarded());
     let router = Router::new()
         .nest(openapi::BASE, api)
+        .nest("/prometheus", prometheus::whole().layer(guarded()))
+        .merge(prometheus::federate().layer(guarded()))
         .nest("/git", git::routes(&web))
         .merge(pages::routes(&web))
         .route("/metrics", get(metrics))
@@ -123,7 +121,6 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> io::Result<()> {
     let (router, web) = build(control, cancel.clone());
-    let sampler = tokio::spawn(history::sample(web.clone()));
     let served = axum::serve(
         listener,
         router.into_make_service_with_connect_info::<SocketAddr>(),
@@ -139,9 +136,6 @@ pub async fn serve(
     cancel.cancel();
     web.pushes.close();
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, web.pushes.wait()).await;
-    if let Err(error) = sampler.await {
-        tracing::error!(%error, "the sampler of traffic ended badly");
-    }
     result
 }
 

@@ -1,7 +1,8 @@
 //! One list of the API's operations, from which both the router and the OpenAPI document are made.
 //!
 //! **Invariant:** a route below `/api/v1` exists only by a call of [`Endpoints`], which adds its operation to the
-//! document in the same step, so that neither can have what the other lacks.
+//! document in the same step, so that neither can have what the other lacks. Prometheus' API, which lies beside ours, is
+//! described by Prometheus.
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,7 @@ use launchway_model::{Problem, ProblemKind};
 use crate::html::Html;
 use crate::{Web, assets, auth};
 
-pub use crate::history::Sample;
+pub use launchway_control::monitoring::Sample;
 
 /// What the frame around every page needs.
 #[derive(Debug, Clone, Default)]

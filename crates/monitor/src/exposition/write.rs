@@ -95,6 +95,11 @@ impl Writer {
         self.out.push('\n');
     }
 
+    /// Lines of samples without times, written by [`write_labels`] and [`write_value`]: the same in both formats.
+    pub(crate) fn raw_samples(&mut self, lines: &str) {
+        self.out.push_str(lines);
+    }
+
     /// Adds an exemplar to the sample written last (OpenMetrics; elsewhere it has no place and is left out).
     pub fn exemplar<'l>(
         &mut self,

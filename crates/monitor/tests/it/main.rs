@@ -5,4 +5,5 @@ mod beside;
 mod dataset;
 mod full_disk;
 mod kill;
+mod node;
 mod reference;

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::Timestamp;
-use launchway_control::{apps, builds, deploys, releases};
+use launchway_control::{apps, builds, deploys, monitoring, releases};
 use launchway_model::api::App;
 use launchway_model::build::Build;
 use launchway_model::deploy::{Deploy, DeployState, Release};
@@ -295,7 +295,8 @@ pub(super) async fn load(web: &Web, name: &AppName) -> Result<AppPage, PageProbl
     let releases = releases::list(control, name, FEW).await?;
     let deploys = deploys::list(control, name, FEW).await?;
     let builds = builds::list(control, Some(name), FEW).await?;
-    let mut samples = web.history.of(name);
+    let history = monitoring::history(control).await?;
+    let mut samples = history.get(name).cloned().unwrap_or_default();
     samples.push(Sample::of(&app));
     let open = alerts::open(web, Some(name)).await?;
     let now = Timestamp::now();

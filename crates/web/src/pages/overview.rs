@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
-use launchway_control::{apps, builds, status};
+use launchway_control::{apps, builds, monitoring, status};
 use launchway_model::AppName;
 use launchway_model::alert::Alert;
 use launchway_model::api::{App, Status};
@@ -160,10 +160,7 @@ pub(super) async fn load(web: &Web) -> Result<Overview, PageProblem> {
     let status = status::get(&web.control).await?;
     let apps = apps::list(&web.control).await?;
     let builds = builds::list(&web.control, None, BUILDS).await?;
-    let samples = apps
-        .iter()
-        .map(|app| (app.name.clone(), web.history.of(&app.name)))
-        .collect();
+    let samples = monitoring::history(&web.control).await?;
     let open = alerts::open(web, None).await?;
     let now = Timestamp::now();
     Ok(Overview::new(&status, &apps, &builds, &samples, now).with_alerts(&open, &now))

@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod interface;
+mod monitoring;
 mod pages;
 mod pushing;
 mod world;

@@ -1,0 +1,114 @@
+//! Prometheus' HTTP API over the monitor of this installation: Grafana takes us as a Prometheus data source, `promtool`
+//! queries us, another Prometheus federates from us.
+//!
+//! All of it is below `/prometheus`, as a Prometheus with `--web.route-prefix` has it; what does not collide with our own
+//! API (`alerts` does) is below `/api/v1` too, and `/federate` at the root. Its document is Prometheus', not ours.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use launchway_control::monitoring;
+use launchway_model::Problem;
+
+use crate::Web;
+use crate::problem::ApiProblem;
+
+/// The most that a form may take, in bytes: Grafana sends long queries as forms.
+const FORM: usize = 4 << 20;
+
+/// Endpoints that our own API has not.
+const ENDPOINTS: [&str; 17] = [
+    "/query",
+    "/query_range",
+    "/query_exemplars",
+    "/format_query",
+    "/parse_query",
+    "/series",
+    "/labels",
+    "/label/{name}/values",
+    "/metadata",
+    "/targets",
+    "/targets/metadata",
+    "/scrape_pools",
+    "/rules",
+    "/alertmanagers",
+    "/notifications",
+    "/status/{what}",
+    "/status/tsdb/blocks",
+];
+
+/// Adds what our own API leaves free below `/api/v1`.
+pub(crate) fn beside_our_own(mut router: Router<Web>) -> Router<Web> {
+    for endpoint in ENDPOINTS {
+        router = router.route(endpoint, any(answer));
+    }
+    router
+}
+
+/// All of it, for `/prometheus`.
+pub(crate) fn whole() -> Router<Web> {
+    Router::new().fallback(any(answer))
+}
+
+/// `/federate`.
+pub(crate) fn federate() -> Router<Web> {
+    Router::new().route("/federate", any(answer))
+}
+
+async fn answer(State(web): State<Web>, request: Request) -> Result<Response, ApiProblem> {
+    let path = request.uri().path();
+    // A nested router is given the path without what it is nested at.
+    let whole = ["/api/v1/", "/federate", "/-/"]
+        .iter()
+        .any(|begin| path.starts_with(begin));
+    let path = if whole {
+        path.to_owned()
+    } else {
+        format!("/api/v1{path}")
+    };
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let method = request.method().to_string();
+    let form = form(request).await?;
+    let request = monitoring::Request {
+        method,
+        path,
+        query,
+        form,
+    };
+    let answer = monitoring::answer(&web.control, request).await;
+    // What is past the standard's own numbers is a client that went away.
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = HeaderValue::from_static(answer.content_type);
+    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((
+        status,
+        [(header::CONTENT_TYPE, kind), cache],
+        Body::from(answer.body),
+    )
+        .into_response())
+}
+
+async fn form(request: Request) -> Result<String, ApiProblem> {
+    let is_form = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| {
+            kind.as_bytes()
+                .starts_with(b"application/x-www-form-urlencoded")
+        });
+    if !is_form {
+        return Ok(String::new());
+    }
+    let bytes = axum::body::to_bytes(request.into_body(), FORM)
+        .await
+        .map_err(|error| {
+            Problem::invalid("the request's form cannot be read")
+                .caused_by(&error)
+                .hint(format!("A form may have {} MiB at most.", FORM >> 20))
+        })?;
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| Problem::invalid("the request's form is not UTF-8").into())
+}
