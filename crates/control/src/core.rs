@@ -22,7 +22,7 @@ use crate::routes::{self, Proxy};
 use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
-use crate::{auth, builds, deploys, problem, reconcile, samples};
+use crate::{auth, builds, deploys, problem, reconcile, samples, scans};
 
 /// How many events may wait for the loop.
 const EVENTS: usize = 1024;
@@ -199,6 +199,8 @@ impl Control {
         outer.spawn(builds::sweep::run(control.clone(), cancel.clone()));
         outer.spawn(samples::run(control.clone(), cancel.clone()));
         outer.spawn(monitoring::run(control.clone(), cancel.clone()));
+        outer.spawn(scans::watch::run(control.clone(), cancel.clone()));
+        outer.spawn(scans::update::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.

@@ -25,6 +25,7 @@ pub mod monitoring;
 pub mod oneoff;
 pub mod progress;
 pub mod releases;
+pub mod scans;
 pub mod settings;
 pub mod source;
 pub mod status;

@@ -235,6 +235,7 @@ impl BuildReader {
             RunnerEventKind::Tests { counts } => out.send(Progress::Tests { counts }).await,
             RunnerEventKind::Started { .. }
             | RunnerEventKind::Artifact { .. }
+            | RunnerEventKind::Scanned { .. }
             | RunnerEventKind::Finished { .. } => Ok(()),
         }
     }

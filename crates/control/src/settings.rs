@@ -37,6 +37,8 @@ pub struct Settings {
     /// How long a new release is watched after its switch, to be rolled back where it clearly does worse than the one
     /// before; not at all where absent.
     pub verify: Option<Duration>,
+    /// How often the advisories are fetched anew, once they were fetched for the first time; never where absent.
+    pub advisories_every: Option<Duration>,
     /// Whether the end of control stops all instances (true for `launchway up --stop`, false for a service).
     pub stop_instances_on_shutdown: bool,
     /// How many finished builds of an app are kept, beside those that a rollback needs.
@@ -73,6 +75,7 @@ impl Settings {
             ports: (20_000, 29_999),
             proxy_timeout: Duration::from_secs(15),
             verify: Some(Duration::from_secs(120)),
+            advisories_every: None,
             stop_instances_on_shutdown: false,
             keep_builds: 50,
             keep_releases: 10,

@@ -1,5 +1,6 @@
 //! The commands, one file each: an arguments struct whose doc comment is the help, then one function.
 
+pub(crate) mod advisories;
 pub(crate) mod alerts;
 pub(crate) mod apps;
 pub(crate) mod builds;
@@ -7,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod credentials;
+pub(crate) mod dependency_check;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod domains;

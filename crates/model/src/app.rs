@@ -20,6 +20,7 @@ pub use health::{HealthSpec, StatusRange, Statuses};
 pub use rollout::{CanarySpec, HeaderMatch, RolloutSpec, Strategy, VerifySpec};
 pub use routing::{RouteSpec, RouteTo, Www, references};
 pub use timed::{CronSpec, Missed, Overlap, ScaleRule};
+use crate::scan::ScanPolicy;
 
 /// What to run, complete: defaults are filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -69,6 +70,9 @@ pub struct AppSpec {
     /// Numbers of instances that change by the clock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<ScaleRule>,
+    /// What of its dependencies' known vulnerabilities keeps a build from becoming a release.
+    #[serde(default)]
+    pub scan: ScanPolicy,
     /// Where the description came from, in words: "Procfile", "detected Flask in requirements.txt".
     #[serde(default)]
     pub sources: Vec<String>,

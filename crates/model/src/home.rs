@@ -126,6 +126,11 @@ impl Home {
         self.root.join("prometheus.yml")
     }
 
+    /// The advisories that dependencies are checked against.
+    pub fn advisories(&self) -> PathBuf {
+        self.root.join("advisories")
+    }
+
     /// Time series.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics")

@@ -23,6 +23,7 @@ pub mod names;
 pub mod problem;
 pub mod route;
 pub mod runner;
+pub mod scan;
 pub mod schedule;
 pub mod shim;
 pub mod suggest;

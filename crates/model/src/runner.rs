@@ -18,6 +18,7 @@ use crate::build::{BuildResult, StageId, StageInfo, TestCounts};
 use crate::names::{AppName, BuildId};
 use crate::problem::Problem;
 use crate::shim::Sandbox;
+use crate::scan::ScanReport;
 
 /// The name of the job file in a build's folder.
 pub const JOB_FILE: &str = "job.json";
@@ -82,6 +83,9 @@ pub struct RunnerJob {
     /// As whom the build's commands run, where the runner is root.
     #[serde(default)]
     pub user: Option<BuildUser>,
+    /// What scans dependencies for the build's own steps; without it they fail.
+    #[serde(default)]
+    pub scanner: Option<ScannerJob>,
 }
 
 impl RunnerJob {
@@ -107,8 +111,17 @@ pub struct BuildUser {
     pub record_group: u32,
 }
 
-/// One line of the event spool.
+/// What scans a build's dependencies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannerJob {
+    /// The binary with the command `dependency-check`.
+    pub binary: PathBuf,
+    /// The advisories; where nothing is there, a scan fails rather than call anything clean.
+    pub advisories: PathBuf,
+}
+
+/// One line of the event spool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunnerEvent {
     /// Counts from 0 without gaps.
     pub seq: u64,
@@ -120,7 +133,7 @@ pub struct RunnerEvent {
 }
 
 /// What a runner reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunnerEventKind {
     /// The runner is up.
@@ -167,6 +180,11 @@ pub enum RunnerEventKind {
         size: u64,
         /// Its SHA-256 in hex.
         sha256: String,
+    },
+    /// The build's own steps scanned its dependencies; a later one takes the place of an earlier.
+    Scanned {
+        /// What was found.
+        report: Box<ScanReport>,
     },
     /// The build ended; always the last event of a spool.
     Finished {

@@ -27,6 +27,7 @@ mod procfile;
 pub mod quantity;
 mod rollout;
 mod routing;
+mod scan;
 mod stages;
 mod timed;
 mod toml_reader;

@@ -17,6 +17,7 @@ mod checkout;
 mod command;
 mod condition;
 mod credentials;
+mod dependency_check;
 mod environment;
 mod failure;
 mod guise;

@@ -259,7 +259,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
 }
 
 /// The character that a reference stands for; an unknown one is shown as it is written.
-fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> String {
+pub(crate) fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> String {
     if let Ok(Some(c)) = reference.resolve_char_ref() {
         return c.to_string();
     }

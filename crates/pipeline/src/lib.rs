@@ -17,6 +17,7 @@
     reason = "a problem ends a stage or a build; it is made once, not on any path that must be fast"
 )]
 
+pub mod dependency_check;
 pub mod describe;
 mod engine;
 pub mod error;

@@ -65,6 +65,7 @@ pub fn job(
         memory_bytes: None,
         parallel: std::thread::available_parallelism()
             .map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2)),
+        scanner: None,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::policy::rules::{Rule, read_ignore_file, read_suppressions};
 use crate::report::{ExitCode, Report};
 use crate::scan::{Inventory, check};
-use crate::walk::WalkOptions;
+use crate::walk::{WalkOptions, excluded};
 
 /// The ignore file that is read where it lies at the top of a scanned folder.
 pub const IGNORE_FILE: &str = "launchway-ignore.toml";
@@ -129,6 +129,7 @@ pub fn scan(options: &Options) -> Result<Report, ScanError> {
             "there is no path to scan".to_owned(),
         ));
     }
+    excluded(&options.paths[0], &options.walk.exclude)?;
     let (rules, rule_notes) = rules(options)?;
     let inventory = Inventory::read(&options.paths, &options.walk)?;
     let cache = options.cache.clone().or_else(default_cache);

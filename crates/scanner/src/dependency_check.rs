@@ -4,12 +4,13 @@
 //! What has no meaning here (keys, data feeds, analysers) is accepted and told in the notes; what would change the
 //! verdict and isn't understood is an error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::command::{IGNORE_FILE, Options, Output};
+use crate::command::{Options, Output};
 use crate::error::ScanError;
 use crate::output::Format;
 use crate::policy::Threshold;
+use crate::walk::excluded;
 
 /// The arguments as a scan, and what a person should know about them.
 #[derive(Debug, Clone)]
@@ -60,13 +61,50 @@ const IGNORED_WITH_VALUE: [&str; 34] = [
     "--pnpm",
 ];
 
-/// Reads the one text that a Jenkinsfile passes, with quotes as a shell reads them. As Jenkins' plugin has it, the
-/// XML report is written where no format is named, since its publisher reads that.
+/// Reads the one text that a Jenkinsfile passes, with quotes as a shell reads them, and `$NAME` and `${NAME}` replaced
+/// within each word where `variable` knows the name. As Jenkins' plugin has it, the XML report is written where no format
+/// is named, since its publisher reads that.
 ///
 /// # Errors
 /// Where a quote is not closed, and as [`from_list`].
-pub fn from_text(text: &str, base: Options) -> Result<Arguments, ScanError> {
-    map(&split(text)?, base, Format::DependencyCheck)
+pub fn from_text(
+    text: &str,
+    base: Options,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Arguments, ScanError> {
+    let words: Vec<String> = split(text)?
+        .iter()
+        .map(|word| expand(word, variable))
+        .collect();
+    map(&words, base, Format::DependencyCheck)
+}
+
+/// Replaces variables; what is not known stays as it is written.
+fn expand(word: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (name, length) = match rest[1..].strip_prefix('{') {
+            Some(braced) => match braced.find('}') {
+                Some(end) => (&braced[..end], end + 3),
+                None => ("", 1),
+            },
+            None => {
+                let end = rest[1..].find(|c| !is_part(c)).unwrap_or(rest.len() - 1);
+                (&rest[1..=end], end + 1)
+            }
+        };
+        match variable(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Maps the command's own list of arguments onto `base`, whose paths count only where the arguments name none. As
@@ -130,8 +168,9 @@ fn map(
                 mapped.notes.push(format!("`--junitFailOnCVSS {written}` is not needed: a test case fails as its finding does"));
             }
             "--exclude" => {
-                let written = value()?;
-                mapped.notes.push(format!("`--exclude {written}` is not applied: a .gitignore or {IGNORE_FILE} leaves files and findings out"));
+                let pattern = value()?.replace('\\', "/");
+                excluded(Path::new("."), std::slice::from_ref(&pattern))?;
+                mapped.options.walk.exclude.push(pattern);
             }
             "--prettyPrint"
             | "--enableExperimental"

@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
+use ignore::overrides::{Override, OverrideBuilder};
 
+use crate::error::ScanError;
 use crate::lockfile::{Kind, go_mod_is_complete};
 
 /// What a walk looks for.
@@ -18,6 +20,34 @@ pub struct WalkOptions {
     pub installed: bool,
     /// Also what git's ignore files leave out.
     pub no_ignore: bool,
+    /// Patterns of files and folders to leave out, as in a `.gitignore` at the root of each tree: `tests/`, `**/old/**`.
+    pub exclude: Vec<String>,
+}
+
+/// The patterns as one matcher, in which what matches is left out. A pattern below the root's own path is taken as one
+/// that is anchored at the root.
+///
+/// # Errors
+/// Where one of them is no pattern.
+pub fn excluded(root: &Path, patterns: &[String]) -> Result<Override, ScanError> {
+    let mut builder = OverrideBuilder::new(root);
+    let full = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    for pattern in patterns {
+        let wrong = |error: ignore::Error| {
+            ScanError::BadArgument(format!("`{pattern}` is no pattern of files: {error}"))
+        };
+        // An override takes; with `!` it leaves out, and where nothing is taken outright all else stays.
+        let anchored = Path::new(pattern)
+            .strip_prefix(&full)
+            .map(|rest| format!("/{}", rest.display()));
+        let pattern = anchored.as_deref().unwrap_or(pattern);
+        builder
+            .add(&format!("!{}", pattern.trim_start_matches('!')))
+            .map_err(wrong)?;
+    }
+    builder
+        .build()
+        .map_err(|error| ScanError::BadArgument(format!("the patterns cannot be read: {error}")))
 }
 
 /// What a walk found.
@@ -47,8 +77,13 @@ pub fn find(root: &Path, options: &WalkOptions) -> Walked {
     }
     // Somebody who names an environment means what is in it.
     let installed = options.installed || is_environment(root);
+    let exclude = excluded(root, &options.exclude).unwrap_or_else(|error| {
+        walked.problems.push((root.to_owned(), error.to_string()));
+        Override::empty()
+    });
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
+        .overrides(exclude)
         .git_ignore(!options.no_ignore)
         .git_exclude(!options.no_ignore)
         .git_global(false)

@@ -20,6 +20,7 @@ pub mod deploys;
 pub mod isolation;
 pub mod releases;
 pub mod triggers;
+pub mod scans;
 
 mod row;
 mod schema;
@@ -38,6 +39,7 @@ pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};
 pub use crate::deploys::{DeployEnd, DeployWork, StoredDeploy};
 pub use crate::releases::NewRelease;
 pub use crate::schema::copy_before as copy_before_migration;
+pub use crate::scans::{ScanOrigin, StoredScan};
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

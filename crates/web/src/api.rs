@@ -7,6 +7,7 @@ mod builds;
 mod credentials;
 mod deploys;
 mod running;
+mod scans;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,7 @@ use launchway_model::build::{Build, TestCase};
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
 use launchway_model::deploy::{Deploy, Release};
 use launchway_model::instance::Instance;
+use launchway_model::scan::{ScanBrief, ScanReport};
 use launchway_model::{Problem, suggest};
 use utoipa::openapi::schema::Type;
 
@@ -195,6 +197,25 @@ pub(crate) fn endpoints() -> Endpoints {
             .streams::<Progress>(&[EVENTS]),
         )
         .get(
+            "/builds/{build}/scan",
+            scans::of_build,
+            about("builds", "What is known of the vulnerabilities of a build's dependencies")
+                .answers::<ScanReport>(),
+        )
+        .get(
+            "/apps/{app}/scans",
+            scans::list,
+            about("releases", "Scans of the builds that became releases, newest first, in short")
+                .limited()
+                .lists::<ScanBrief>(),
+        )
+        .get(
+            "/apps/{app}/releases/{release}/scan",
+            scans::of_release,
+            about("releases", "What is known of the vulnerabilities of a release's dependencies now")
+                .answers::<ScanReport>(),
+        )
+        .get(
             "/builds/{build}/tests",
             builds::tests,
             about("builds", "The test cases of a build").lists::<TestCase>(),
@@ -364,6 +385,8 @@ pub(crate) async fn unknown(uri: Uri) -> ApiProblem {
         "config",
         "releases",
         "rollback",
+        "scan",
+        "scans",
         "instances",
         "formation",
         "restart",

@@ -8,10 +8,12 @@ pub mod alerts;
 pub mod app;
 pub mod build;
 pub mod deploy;
+pub mod findings;
 pub mod log;
 pub mod login;
 pub mod overview;
 pub mod parts;
+pub mod release;
 pub mod settings;
 
 mod actions;
@@ -179,6 +181,7 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/apps/{app}", get(app::show))
         .route("/apps/{app}/live", get(live::app))
         .route("/apps/{app}/history", get(app::show_history))
+        .route("/apps/{app}/releases/{release}", get(release::show))
         .route("/apps/{app}/logs", get(log::show))
         .route("/apps/{app}/logs/live", get(live::logs))
         .route("/apps/{app}/settings", get(settings::show))

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
 use launchway_model::credential::RunnerSecrets;
 use launchway_model::runner::{
-    BuildUser, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob,
+    BuildUser, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob, ScannerJob,
 };
+use launchway_model::scan::ScanReport;
 use launchway_model::{PROTOCOL, Problem};
 use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
@@ -20,7 +21,7 @@ use tokio::process::{Child, Command};
 
 use crate::confinement::Whose;
 use crate::problem::Persist;
-use crate::{Control, config, credentials, problem, users};
+use crate::{Control, config, credentials, problem, scans, users};
 
 /// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -41,11 +42,17 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
         Ok(follower) => follower.follow(control, &stored).await,
         Err(problem) => Err(problem),
     };
-    let (state, result, problem) = match followed {
+    let (state, mut result, mut problem) = match followed {
         Ok((state, result, problem)) => (state, result, problem),
         Err(problem) => (State::default(), BuildResult::Failure, Some(problem)),
     };
-    let release = release_of(&stored, &state, result);
+    let mut release = release_of(&stored, &state, result);
+    if let Some(new) = &release
+        && let Err(refused) = scans::gate(control, &new.app, id, &new.spec).await
+    {
+        // What makes no release has not succeeded: whoever waits for it must see why.
+        (result, problem, release) = (BuildResult::Failure, Some(refused), None);
+    }
     let end = BuildEnd {
         result,
         problem,
@@ -92,6 +99,8 @@ fn release_of(stored: &StoredBuild, state: &State, result: BuildResult) -> Optio
 struct State {
     update: BuildUpdate,
     ended: Option<(BuildResult, Option<Problem>)>,
+    /// What the build's steps found since the last look.
+    scanned: Option<ScanReport>,
     runner: Option<u32>,
 }
 
@@ -122,6 +131,7 @@ impl State {
             }),
             RunnerEventKind::Tests { counts } => self.update.tests = Some(counts),
             RunnerEventKind::Artifact { .. } => {}
+            RunnerEventKind::Scanned { report } => self.scanned = Some(*report),
             RunnerEventKind::Finished { result, problem } => self.ended = Some((result, problem)),
         }
     }
@@ -217,6 +227,9 @@ impl Follower {
             let news = !events.is_empty();
             for event in events {
                 self.state.apply(event);
+            }
+            if let Some(report) = self.state.scanned.take() {
+                scans::keep_of_steps(control, id, report).await;
             }
             if self.pid.is_none() {
                 self.pid = self.state.runner;
@@ -381,6 +394,10 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
         parallel: settings.build_stages,
         sandbox,
         user,
+        scanner: Some(ScannerJob {
+            binary: settings.binary.clone(),
+            advisories: home.advisories(),
+        }),
     };
     let path = folder.join(JOB_FILE);
     let text = serde_json::to_vec(&job)

@@ -37,6 +37,16 @@ pub(crate) struct Control {
         value_delimiter = ':'
     )]
     visible: Vec<std::path::PathBuf>,
+    /// How often the advisories are fetched anew, in hours, once `launchway advisories update` fetched them for the
+    /// first time; 0 for never
+    #[arg(
+        long,
+        default_value_t = 24,
+        value_name = "HOURS",
+        env = "LAUNCHWAY_ADVISORIES_EVERY",
+        hide_env_values = true
+    )]
+    advisories_every: u64,
     #[command(flatten)]
     from_parent: FromParent,
 }
@@ -68,6 +78,8 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
         let mut settings = Settings::new(home.root(), binary, url);
         settings.builds = args.builds.max(1);
         settings.visible = args.visible;
+        settings.advisories_every = (args.advisories_every > 0)
+            .then(|| std::time::Duration::from_secs(args.advisories_every.saturating_mul(3600)));
         serve(listener, settings).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

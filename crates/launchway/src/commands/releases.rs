@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use launchway_model::deploy::{Release, ReleaseState};
+use launchway_model::scan::ScanBrief;
 
 use super::OfApp;
 use crate::cli::Context;
@@ -22,13 +23,22 @@ pub(crate) struct Releases {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Releases) -> anyhow::Result<ExitCode> {
-    let releases: Vec<Release> = context
-        .client()?
-        .get(&args.of.path(&format!("releases?limit={}", args.limit))?)?;
+    let client = context.client()?;
+    let releases: Vec<Release> =
+        client.get(&args.of.path(&format!("releases?limit={}", args.limit))?)?;
+    // Releases of one build share its tree, and so its scan.
+    let scans: Vec<ScanBrief> = client.get(&args.of.path("scans?limit=1000")?)?;
     context.output.result(&releases, |output| {
         let now = Timestamp::now();
         let mut table = Table::new(&[
-            "release", "state", "commit", "build", "cause", "age", "subject",
+            "release",
+            "state",
+            "commit",
+            "build",
+            "vulnerabilities",
+            "cause",
+            "age",
+            "subject",
         ]);
         for release in &releases {
             let state = match &release.state {
@@ -42,6 +52,10 @@ pub(crate) fn run(context: &Context, args: Releases) -> anyhow::Result<ExitCode>
                 state,
                 words::short(&release.commit).to_owned(),
                 release.build.to_string(),
+                scans
+                    .iter()
+                    .find(|scan| scan.build == release.build)
+                    .map_or_else(|| "not scanned".to_owned(), |scan| scan.words.clone()),
                 release.cause.clone(),
                 words::age(release.created, now),
                 release.subject.clone(),

@@ -35,17 +35,8 @@ pub(crate) struct Scan {
     /// Fetch advisories before the scan
     #[arg(long)]
     update: bool,
-    /// The ecosystems to fetch, by OSV's names
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "PyPI,npm,crates.io,Go"
-    )]
-    ecosystems: Vec<String>,
-    /// Where advisories are fetched, instead of OSV's own address
-    #[arg(long, value_name = "URL")]
-    mirror: Option<String>,
+    #[command(flatten)]
+    fetch: Fetch,
     /// The report's format: table, json, sarif, cyclonedx, junit, html or dependency-check
     #[arg(short, long, default_value = "table")]
     format: Format,
@@ -85,6 +76,30 @@ pub(crate) struct Scan {
     /// Also look at what .gitignore leaves out
     #[arg(long)]
     no_ignore: bool,
+    /// Leave files and folders out, by patterns as in a .gitignore; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+/// Which advisories are fetched, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fetch {
+    /// The ecosystems to fetch, by OSV's names, beside those that are there
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "PyPI,npm,crates.io,Go"
+    )]
+    ecosystems: Vec<String>,
+    /// Where advisories are fetched, instead of OSV's own address
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LAUNCHWAY_ADVISORIES_MIRROR",
+        hide_env_values = true
+    )]
+    mirror: Option<String>,
 }
 
 /// A report's file with its format.
@@ -133,10 +148,10 @@ impl FromStr for FailOn {
 pub(crate) fn run(context: &Context, args: Scan) -> anyhow::Result<ExitCode> {
     let database = match &args.db {
         Some(database) => database.clone(),
-        None => context.settings()?.home().root().join("advisories"),
+        None => context.settings()?.home().advisories(),
     };
     if args.update {
-        fetch(context, &args, database.clone())?;
+        fetch(context, &args.fetch, database.clone())?;
     }
     let Some(first) = args.paths.first() else {
         return Err(Problem::invalid("there is no path to scan").into());
@@ -145,6 +160,7 @@ pub(crate) fn run(context: &Context, args: Scan) -> anyhow::Result<ExitCode> {
     options.paths.clone_from(&args.paths);
     options.walk.installed = args.installed;
     options.walk.no_ignore = args.no_ignore;
+    options.walk.exclude.clone_from(&args.exclude);
     options.policy.fail_on = args.fail_on.0;
     options.policy.fixable_only = args.fixable_only;
     options.policy.grace_days = args.grace_days;
@@ -175,8 +191,9 @@ pub(crate) fn run(context: &Context, args: Scan) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(outcome.exit.code()))
 }
 
-/// Fetches advisories; what could not be fetched is said, and the scan judges by the age of what is there.
-fn fetch(context: &Context, args: &Scan, database: PathBuf) -> anyhow::Result<()> {
+/// Fetches advisories and gives the number of ecosystems that could not be fetched: it is said, and a scan judges by the age
+/// of what is there.
+pub(crate) fn fetch(context: &Context, args: &Fetch, database: PathBuf) -> anyhow::Result<usize> {
     let ecosystems = args
         .ecosystems
         .iter()
@@ -202,11 +219,11 @@ fn fetch(context: &Context, args: &Scan, database: PathBuf) -> anyhow::Result<()
             output.note_tone(Tone::Warning, format!("{ecosystem} is not up to date:"))
         ));
     }
-    Ok(())
+    Ok(report.failed.len())
 }
 
 /// A scan that cannot judge at all ends like one of unreadable files, with 2.
-fn no_verdict(error: &ScanError) -> Problem {
+pub(crate) fn no_verdict(error: &ScanError) -> Problem {
     let problem = Problem::invalid(error.to_string());
     match error {
         ScanError::NoDatabase { .. } => problem.hint(

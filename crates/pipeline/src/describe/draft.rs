@@ -11,6 +11,7 @@ use launchway_model::app::{
 use launchway_model::route::Rules;
 use launchway_model::suggest::did_you_mean;
 use launchway_model::trigger::TriggerSpec;
+use launchway_model::scan::ScanPolicy;
 use launchway_model::{AppName, ProcessType};
 
 use super::toml_reader::Table;
@@ -29,6 +30,7 @@ pub(crate) struct Draft {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) required_env: BTreeMap<String, String>,
     pub(crate) health: HealthDraft,
+    pub(crate) scan: Option<ScanPolicy>,
     pub(crate) persist: Option<Vec<String>>,
     pub(crate) domains: Option<Vec<String>>,
     /// The whole list of stages; a draft with one hides the stages of all below it.
@@ -126,6 +128,7 @@ impl Draft {
         fill(&mut self.branch, lower.branch);
         fill(&mut self.files, lower.files);
         fill(&mut self.release, lower.release);
+        fill(&mut self.scan, lower.scan);
         fill(&mut self.persist, lower.persist);
         fill(&mut self.domains, lower.domains);
         fill(&mut self.agent, lower.agent);
@@ -193,6 +196,7 @@ impl Draft {
             env: self.env.clone(),
             required_env: self.required_env.clone(),
             health: self.health.spec(),
+            scan: self.scan.clone().unwrap_or_default(),
             persist: self.persist.clone().unwrap_or_default(),
             domains: self.domains.clone().unwrap_or_default(),
             routes: self.routes.clone().unwrap_or_default(),

@@ -10,19 +10,20 @@ use toml::de::DeValue;
 use super::draft::{Draft, HealthDraft, ProcessDraft};
 use super::toml_reader::{self, Source, Table};
 use super::triggers;
-use super::{health, rollout, routing, stages, timed};
+use super::{health, rollout, routing, scan, stages, timed};
 use crate::error::DescribeError;
 use crate::persist;
 
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "name",
     "branch",
     "process",
     "release",
     "health",
+    "scan",
     "persist",
     "domains",
     "env",
@@ -98,6 +99,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
     if table.has("health") {
         draft.health = health::read(&table, "health")?;
     }
+    draft.scan = scan::read(&table)?;
     draft.persist = persistent(&table)?;
     draft.domains = domains(&table)?;
     draft.env = table.variables("env")?;

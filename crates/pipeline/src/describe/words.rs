@@ -135,6 +135,25 @@ pub(crate) fn of(spec: &AppSpec, plan: &Plan, notes: &[String]) -> Vec<String> {
             spec.persist.join(", ")
         ));
     }
+    if spec.scan.is_gate() {
+        let mut rule = format!(
+            "Known vulnerabilities keep a build from becoming a release: {}",
+            match spec.scan.fail_on.as_str() {
+                "any" => "all".to_owned(),
+                level if level.starts_with(|c: char| c.is_ascii_digit()) =>
+                    format!("a CVSS score of {level} and more"),
+                level => format!("{level} and worse"),
+            }
+        );
+        if spec.scan.fixable_only {
+            rule.push_str(", where some version mends them");
+        }
+        if let Some(days) = spec.scan.grace_days {
+            rule.push_str(&format!(", public for {days} days"));
+        }
+        rule.push('.');
+        lines.push(rule);
+    }
     if !spec.required_env.is_empty() {
         let names: Vec<&str> = spec.required_env.keys().map(String::as_str).collect();
         lines.push(format!("Must be set: {}.", names.join(", ")));

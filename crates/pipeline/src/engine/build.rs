@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -58,6 +59,8 @@ pub(crate) struct Build<'a> {
     pub(crate) started: Instant,
     /// The first problem of each result: the worst result's is the build's.
     pub(crate) problems: Mutex<BTreeMap<BuildResult, Problem>>,
+    /// Whether a step scanned the dependencies.
+    pub(crate) scanned: AtomicBool,
     /// When the last file of the checkout was written: what is newer was written by the build.
     pub(crate) checked_out_at: SystemTime,
 }
@@ -277,6 +280,7 @@ fn prepare_and_run(
         tests: Mutex::new(BTreeMap::new()),
         changed: OnceLock::new(),
         problems: Mutex::new(BTreeMap::new()),
+        scanned: AtomicBool::new(false),
         checked_out_at,
     };
     let mut notes = notes;
@@ -391,6 +395,11 @@ impl Build<'_> {
 
 /// Where the result of a branch's last build is kept, for `fixed`, `changed` and `regression`.
 fn last_result_file(job: &RunnerJob) -> PathBuf {
+    kept_for_branch(job, "results")
+}
+
+/// The file in a folder of the cache that keeps something for the branch's next build.
+pub(crate) fn kept_for_branch(job: &RunnerJob, folder: &str) -> PathBuf {
     let branch: String = job
         .branch
         .iter()
@@ -398,7 +407,7 @@ fn last_result_file(job: &RunnerJob) -> PathBuf {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .take(100)
         .collect();
-    job.cache.join("results").join(format!("{branch}.json"))
+    job.cache.join(folder).join(format!("{branch}.json"))
 }
 
 fn last_result(job: &RunnerJob) -> Option<BuildResult> {

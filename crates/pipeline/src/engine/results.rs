@@ -19,7 +19,7 @@ use crate::glob::Patterns;
 use crate::junit;
 
 /// Folders that are not searched unless a pattern names them.
-const SKIP: [&str; 10] = [
+pub(super) const SKIP: [&str; 10] = [
     ".venv",
     "venv",
     "node_modules",

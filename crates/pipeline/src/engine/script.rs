@@ -18,6 +18,7 @@ use crate::jenkinsfile::{FILE, Jenkinsfile, ParameterKind};
 use crate::plan::Script;
 
 mod credentials;
+mod dependency_check;
 mod files;
 mod host;
 mod objects;

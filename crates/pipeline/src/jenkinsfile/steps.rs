@@ -239,6 +239,7 @@ pub const STEPS: &[Known] = &[
             "unstableNewLow",
             "stopBuild",
             "totalThresholdAnalysisExploitable",
+            "newThresholdAnalysisExploitable",
         ],
     ),
     known(

@@ -7,6 +7,7 @@ mod builds;
 mod cache;
 mod commands;
 mod credentials;
+mod dependency_check;
 mod examples;
 mod jenkins;
 mod mutations;

@@ -123,6 +123,7 @@ impl Site {
             timeout_ms: self.timeout_ms,
             memory_bytes: self.memory_bytes,
             parallel: self.parallel,
+            scanner: None,
         }
     }
 

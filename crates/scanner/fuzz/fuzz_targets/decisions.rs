@@ -13,6 +13,6 @@ fuzz_target!(|text: &str| {
     std::fs::write(&path, text).expect("a temporary file can be written");
     let _ = read_ignore_file(&path);
     let _ = read_suppressions(&path);
-    let _ = from_text(text, Options::new(".", "db"));
+    let _ = from_text(text, Options::new(".", "db"), &|name| Some(name.to_owned()));
     let _ = Severity::from_vector(text);
 });

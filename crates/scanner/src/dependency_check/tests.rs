@@ -1,7 +1,9 @@
 use super::*;
 
 fn map(text: &str) -> Result<Arguments, ScanError> {
-    from_text(text, Options::new("workspace", "db"))
+    from_text(text, Options::new("workspace", "db"), &|name| {
+        (name == "HERE").then(|| "a folder".to_owned())
+    })
 }
 
 #[test]
@@ -57,7 +59,31 @@ fn defaults_are_those_of_dependency_check() {
         map("-f XML -o out.xml").unwrap().options.outputs[0].path,
         Some(PathBuf::from("out.xml"))
     );
+    assert_eq!(
+        map(r"--exclude **\\test\\** --exclude=old/")
+            .unwrap()
+            .options
+            .walk
+            .exclude,
+        ["**/test/**", "old/"]
+    );
     assert_eq!(map("-f ALL").unwrap().options.outputs.len(), 5);
+}
+
+#[test]
+fn variables_are_replaced_within_words() {
+    let project = |text: &str| map(&format!("--project {text}")).unwrap().options.project;
+    for (text, expected) in [
+        ("x${HERE}y", "xa foldery"),
+        ("$HERE/y", "a folder/y"),
+        ("${HERE", "${HERE"),
+        ("$", "$"),
+        ("$$HERE", "$a folder"),
+        ("${}$THERE", "${}$THERE"),
+        ("ä$HERE", "äa folder"),
+    ] {
+        assert_eq!(project(text).as_deref(), Some(expected), "{text}");
+    }
 }
 
 #[test]
@@ -69,6 +95,7 @@ fn what_is_not_understood_is_an_error() {
         "--frobnicate",
         "--scan 'x",
         "--purge",
+        "--exclude a[",
     ] {
         assert!(map(text).is_err(), "{text}");
     }
@@ -76,7 +103,7 @@ fn what_is_not_understood_is_an_error() {
 
 proptest::proptest! {
     #[test]
-    fn no_arguments_make_the_mapping_panic(text in "(--scan|--out|-f|--failOnCVSS|=|XML| |'|\"|\\\\|[a-z*/.]|\\PC){0,30}") {
+    fn no_arguments_make_the_mapping_panic(text in "(--scan|--out|-f|--failOnCVSS|=|\\$|\\{|\\}|HERE|XML| |'|\"|\\\\|[a-z*/.]|\\PC){0,30}") {
         let _ = map(&text);
     }
 }

@@ -157,3 +157,41 @@ fn links_count_where_they_lead_into_the_tree() {
         ["requirements.txt"]
     );
 }
+
+#[test]
+fn patterns_leave_files_and_folders_out() {
+    let folder = tree(&[
+        ("requirements.txt", ""),
+        ("tests/requirements.txt", ""),
+        ("sub/tests/deep/poetry.lock", ""),
+        ("sub/old.lock/Cargo.lock", ""),
+        ("sub/uv.lock", ""),
+    ]);
+    let absolute = folder.path().canonicalize().unwrap().join("sub/uv.lock");
+    let without = |patterns: &[&str]| {
+        let options = WalkOptions {
+            exclude: patterns.iter().map(|&p| p.to_owned()).collect(),
+            ..WalkOptions::default()
+        };
+        names(&folder, &options)
+    };
+    assert_eq!(
+        without(&["**/tests/**"]),
+        ["requirements.txt", "sub/old.lock/Cargo.lock", "sub/uv.lock"]
+    );
+    assert_eq!(
+        without(&["tests/", "*.lock"]),
+        ["requirements.txt"],
+        "a folder that is left out takes all that is in it along"
+    );
+    assert_eq!(
+        without(&[absolute.to_str().unwrap(), "/tests"]),
+        [
+            "requirements.txt",
+            "sub/old.lock/Cargo.lock",
+            "sub/tests/deep/poetry.lock"
+        ]
+    );
+    let wrong = excluded(folder.path(), &["a[".to_owned()]).unwrap_err();
+    assert!(wrong.to_string().contains("`a[`"), "{wrong}");
+}

@@ -308,7 +308,10 @@ fn suppression_files_are_used_by_the_jenkins_arguments() {
             tree.display(),
             bench.path("out").display()
         );
-        run(&from_text(&text, bench.options()).unwrap().options).unwrap()
+        run(&from_text(&text, bench.options(), &|_| None)
+            .unwrap()
+            .options)
+        .unwrap()
     };
     assert_eq!(
         scan("").exit,

@@ -4,16 +4,17 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::Timestamp;
-use launchway_control::{builds, deploys};
+use launchway_control::{builds, deploys, scans};
 use launchway_model::build::{
     Build, BuildResult, BuildState, Stage, StageId, StageState, TestCase, TestOutcome,
 };
 use launchway_model::deploy::Deploy;
+use launchway_model::scan::ScanReport;
 use launchway_model::{BuildId, ReleaseNumber};
 
 use super::app::Done;
 use super::parts::{self, BuildRow, BuildTable};
-use super::{Frame, PageProblem, log};
+use super::{Frame, PageProblem, findings, log};
 use crate::Web;
 use crate::extract::Param;
 use crate::format;
@@ -239,6 +240,7 @@ pub struct BuildPage {
     problem: Option<Html>,
     stages: Html,
     tests: Option<TestsView>,
+    findings: Html,
     deploys: Vec<(u64, String, Html)>,
     live: bool,
 }
@@ -299,6 +301,7 @@ impl BuildPage {
             },
             stages: super::part(&Stages::new(build, logs, &now)),
             tests: TestsView::new(build, tests),
+            findings: Html::default(),
             deploys: deploys
                 .iter()
                 .map(|deploy| {
@@ -311,6 +314,15 @@ impl BuildPage {
                 .collect(),
             live: !finished,
         }
+    }
+
+    /// Shows what a scan of the build's dependencies found.
+    #[must_use]
+    pub fn with_scan(mut self, report: Option<&ScanReport>, now: &Timestamp) -> Self {
+        if let Some(report) = report {
+            self.findings = findings::panel("Dependencies", report, now);
+        }
+        self
     }
 
     fn notice(mut self, notice: Option<String>) -> Self {
@@ -376,7 +388,9 @@ pub(super) async fn show(
         logs.push(log::tail(&path, begin).await);
     }
     let deploys = deploys_of(&web, &build).await?;
-    let page = BuildPage::new(&build, logs, &tests, &deploys, Timestamp::now());
+    let scan = scans::of_build(control, id).await?;
+    let now = Timestamp::now();
+    let page = BuildPage::new(&build, logs, &tests, &deploys, now).with_scan(scan.as_ref(), &now);
     Ok(super::show(&page.notice(done.words())))
 }
 

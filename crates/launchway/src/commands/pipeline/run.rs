@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use launchway_model::api::Progress;
 use launchway_model::build::{BuildResult, StageId, StageInfo};
-use launchway_model::runner::{JOB_FILE, RunnerEventKind, RunnerJob};
+use launchway_model::runner::{JOB_FILE, RunnerEventKind, RunnerJob, ScannerJob};
 use launchway_model::{Problem, ProblemKind};
 use launchway_pipeline::local;
 use launchway_pipeline::spool::{EventReader, LogReader};
@@ -29,6 +29,9 @@ pub(crate) struct Run {
     /// Set a variable for the stages' commands; a parameter of the Jenkinsfile too
     #[arg(short, long = "env", value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// The advisories for steps that scan dependencies [default: advisories/ in the installation's folder]
+    #[arg(long, value_name = "PATH")]
+    db: Option<PathBuf>,
     /// Show the last lines of stages that fail alone, not every line
     #[arg(short, long)]
     quiet: bool,
@@ -44,7 +47,11 @@ pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     let text = super::read(&file)?;
     launchway_pipeline::describe::check(&name, &text).map_err(|error| error.to_problem())?;
     let place = Place::make()?;
-    let job = job(&place.folder, &name, &text, &args.env)?;
+    let advisories = match args.db {
+        Some(folder) => std::path::absolute(folder)?,
+        None => context.settings()?.home().advisories(),
+    };
+    let job = job(&place.folder, &name, &text, &args.env, advisories)?;
     let build = job.folder.clone();
     std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
     let runner = Runner::start(&build)?;
@@ -98,9 +105,19 @@ impl Drop for Place {
 }
 
 /// The job: the working copy with the file that was chosen, and the variables that were given.
-fn job(place: &Path, name: &str, text: &str, given: &[String]) -> anyhow::Result<RunnerJob> {
+fn job(
+    place: &Path,
+    name: &str,
+    text: &str,
+    given: &[String],
+    advisories: PathBuf,
+) -> anyhow::Result<RunnerJob> {
     let folder = std::env::current_dir()?;
     let mut job = local::job(&folder, place, &cache(), Some((name, text)))?;
+    job.scanner = Some(ScannerJob {
+        binary: std::env::current_exe().context("cannot tell where this binary lies")?,
+        advisories,
+    });
     for variable in given {
         let Some((name, value)) = variable
             .split_once('=')
@@ -217,7 +234,7 @@ impl Follow {
             self.show_logs()?;
             match event.kind {
                 RunnerEventKind::Started { .. } => self.started = Some(event.at),
-                RunnerEventKind::Artifact { .. } => {}
+                RunnerEventKind::Artifact { .. } | RunnerEventKind::Scanned { .. } => {}
                 RunnerEventKind::Planned {
                     mut words, stages, ..
                 } => {

@@ -12,19 +12,17 @@ use super::super::steps::{self as engine, Interrupt};
 use super::super::stop::{Deadline, Stop, StopReason};
 use super::host::ScriptHost;
 use super::ssh_agent::Agent;
-use super::{credentials, files, result_of};
+use super::{credentials, dependency_check, files, result_of};
 use crate::groovy::{Args, Closure, Interpreter, STACK, Span, Thrown, Value};
 use crate::plan::{Step, Text};
 
 /// Steps of other systems that change nothing of a build here.
-const WITHOUT_EFFECT: [&str; 12] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "mail",
     "emailext",
     "slackSend",
     "publishHTML",
     "recordIssues",
-    "dependencyCheck",
-    "dependencyCheckPublisher",
     "milestone",
     "properties",
     "setGitHubPullRequestStatus",
@@ -41,6 +39,9 @@ pub(super) fn call(
     span: Span,
 ) -> Option<Result<Value, Thrown>> {
     if let Some(done) = files::call(host, name, &args, span) {
+        return Some(done);
+    }
+    if let Some(done) = dependency_check::call(host, name, &args, span) {
         return Some(done);
     }
     if let Some(done) = simple(host, name, &args, span) {
