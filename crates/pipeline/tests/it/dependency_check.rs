@@ -157,7 +157,7 @@ fn thresholds_of_the_publisher_decide() {
     assert_eq!(built.result(), BuildResult::Failure);
     assert!(!built.log(0).iter().any(|line| line == "goes on"));
     assert_eq!(
-        judged(&mut site, &["CRITICAL"], "").result(),
+        judged(&mut site, &["CRITICAL"], "pattern: ''").result(),
         BuildResult::Success,
         "no threshold, no verdict"
     );
