@@ -213,6 +213,10 @@ impl Confinement {
             sandbox.writable.push(groups.to_owned());
         }
         sandbox.readable.push(home.repository(whose.app));
+        // What a build's own scan checks its dependencies against; without it that scan fails.
+        sandbox
+            .readable
+            .extend(Some(home.advisories()).filter(|folder| folder.exists()));
         self.lend_registry_files(&home.build(build), whose.user, &mut sandbox)?;
         Ok(Some(sandbox))
     }

@@ -16,11 +16,11 @@ mod rollout;
 mod routing;
 mod timed;
 
+use crate::scan::ScanPolicy;
 pub use health::{HealthSpec, StatusRange, Statuses};
 pub use rollout::{CanarySpec, HeaderMatch, RolloutSpec, Strategy, VerifySpec};
 pub use routing::{RouteSpec, RouteTo, Www, references};
 pub use timed::{CronSpec, Missed, Overlap, ScaleRule};
-use crate::scan::ScanPolicy;
 
 /// What to run, complete: defaults are filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]

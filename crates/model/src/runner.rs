@@ -17,8 +17,8 @@ use crate::app::AppSpec;
 use crate::build::{BuildResult, StageId, StageInfo, TestCounts};
 use crate::names::{AppName, BuildId};
 use crate::problem::Problem;
-use crate::shim::Sandbox;
 use crate::scan::ScanReport;
+use crate::shim::Sandbox;
 
 /// The name of the job file in a build's folder.
 pub const JOB_FILE: &str = "job.json";

@@ -19,8 +19,8 @@ pub mod credentials;
 pub mod deploys;
 pub mod isolation;
 pub mod releases;
-pub mod triggers;
 pub mod scans;
+pub mod triggers;
 
 mod row;
 mod schema;
@@ -38,8 +38,8 @@ pub use crate::apps::StoredApp;
 pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};
 pub use crate::deploys::{DeployEnd, DeployWork, StoredDeploy};
 pub use crate::releases::NewRelease;
-pub use crate::schema::copy_before as copy_before_migration;
 pub use crate::scans::{ScanOrigin, StoredScan};
+pub use crate::schema::copy_before as copy_before_migration;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,9 @@ use launchway_model::app::{
     RouteSpec, ScaleRule, Statuses, Www,
 };
 use launchway_model::route::Rules;
+use launchway_model::scan::ScanPolicy;
 use launchway_model::suggest::did_you_mean;
 use launchway_model::trigger::TriggerSpec;
-use launchway_model::scan::ScanPolicy;
 use launchway_model::{AppName, ProcessType};
 
 use super::toml_reader::Table;
