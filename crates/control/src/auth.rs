@@ -207,7 +207,8 @@ pub(crate) async fn local_token(
     Ok(create_token(control, LOCAL).await?.token)
 }
 
-fn secret() -> Result<String, Problem> {
+/// 256 random bits as text.
+pub(crate) fn secret() -> Result<String, Problem> {
     Ok(URL_SAFE_NO_PAD.encode(secrets::random::<32>()?))
 }
 

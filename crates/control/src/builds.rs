@@ -15,7 +15,10 @@ use launchway_store::{BuildEnd, StoredBuild};
 use crate::{Control, problem};
 
 mod drive;
+pub(crate) mod needs;
+mod placing;
 pub(crate) mod queue;
+mod remote;
 pub(crate) mod sweep;
 
 /// Builds, newest first, of one app or all.
@@ -69,12 +72,17 @@ pub async fn cancel(control: &Control, id: BuildId) -> Result<(), Problem> {
             control.wake.changed();
             Ok(())
         }
-        BuildState::Running { .. } => {
-            let folder = control.settings().home.build(id);
-            ask_to_end(&folder, "the build was cancelled")
-                .map_err(|error| problem::file("write", &folder.join(CANCEL_FILE), &error))
-        }
+        BuildState::Running { .. } => end_running(control, id, "the build was cancelled"),
     }
+}
+
+/// Tells a running build's runner to end, here or on its agent. The file tells the next control, too.
+fn end_running(control: &Control, id: BuildId, reason: &str) -> Result<(), Problem> {
+    let folder = control.settings().home.build(id);
+    ask_to_end(&folder, reason)
+        .map_err(|error| problem::file("write", &folder.join(CANCEL_FILE), &error))?;
+    control.agents.cancel(id, reason);
+    Ok(())
 }
 
 /// Tells a runner to end, and why. The file appears with its text: the runner reads it as soon as it is there.

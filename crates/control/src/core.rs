@@ -14,6 +14,7 @@ use tokio::sync::{Notify, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agents::Agents;
 use crate::confinement::Confinement;
 use crate::metrics::Metrics;
 use crate::monitoring::{self, Monitoring};
@@ -36,6 +37,7 @@ pub struct Control {
     /// How instances are kept apart on this host.
     pub(crate) confinement: Confinement,
     pub(crate) tokens: auth::Tokens,
+    pub(crate) agents: Agents,
     /// To the loop that owns the instances.
     pub(crate) events: mpsc::Sender<Event>,
     /// What the loop knows of the instances.
@@ -128,6 +130,7 @@ impl Control {
         let vault = Vault::open(&home.secrets_key())?;
         let tokens = RwLock::new(store.tokens().await.map_err(problem::store)?);
         let monitoring = Monitoring::open(&home, &settings.monitoring).await?;
+        let agents = Agents::open(&store).await?;
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (observed_sender, observed) = watch::channel(Observed::default());
         let (proxy, courier) = routes::new(home.proxy());
@@ -138,6 +141,7 @@ impl Control {
             store,
             vault,
             tokens,
+            agents,
             events,
             observed,
             proxy,

@@ -59,6 +59,39 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
+    let mut command = command(folder);
+    command.args(arguments);
+    let child = command.spawn().map_err(GitError::Spawn)?;
+    let output = tokio::time::timeout(limit, child.wait_with_output())
+        .await
+        .map_err(|_| GitError::TimedOut(limit))?
+        .map_err(GitError::Spawn)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    let words: Vec<&str> = words
+        .lines()
+        .map(|line| {
+            line.trim()
+                .trim_start_matches("fatal: ")
+                .trim_start_matches("error: ")
+        })
+        .filter(|line| !line.is_empty())
+        .take(5)
+        .collect();
+    let words = if words.is_empty() {
+        format!("git ended with {}", output.status)
+    } else {
+        words.join("; ")
+    };
+    Err(GitError::Failed { words })
+}
+
+/// git in `folder`, to be given its arguments.
+pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear();
     // HOME gives ssh its keys and git its credential helpers; the rest of our environment is nothing to a fetch.
@@ -109,37 +142,10 @@ where
         ])
         .arg("-C")
         .arg(folder)
-        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let child = command.spawn().map_err(GitError::Spawn)?;
-    let output = tokio::time::timeout(limit, child.wait_with_output())
-        .await
-        .map_err(|_| GitError::TimedOut(limit))?
-        .map_err(GitError::Spawn)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned());
-    }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let words: Vec<&str> = words
-        .lines()
-        .map(|line| {
-            line.trim()
-                .trim_start_matches("fatal: ")
-                .trim_start_matches("error: ")
-        })
-        .filter(|line| !line.is_empty())
-        .take(5)
-        .collect();
-    let words = if words.is_empty() {
-        format!("git ended with {}", output.status)
-    } else {
-        words.join("; ")
-    };
-    Err(GitError::Failed { words })
+    command
 }

@@ -16,8 +16,12 @@ pub struct Settings {
     pub binary: PathBuf,
     /// The base address of the API and the pages, without a slash at its end: `http://127.0.0.1:4321`.
     pub url: String,
-    /// How many builds run at once.
+    /// How many builds run at once on this machine; 0 leaves all of them to agents.
     pub builds: usize,
+    /// The address that agents connect to, where there is a listener for them: `https://127.0.0.1:7071`.
+    pub agents_url: Option<String>,
+    /// How long an agent that builds may be silent before its build is given up.
+    pub agent_deadline: Duration,
     /// How many stages of one build may run side by side.
     pub build_stages: u32,
     /// The longest that one build may take.
@@ -67,6 +71,8 @@ impl Settings {
             binary: binary.into(),
             url: url.into(),
             builds: 2,
+            agents_url: None,
+            agent_deadline: Duration::from_secs(300),
             build_stages: 4,
             build_timeout: Duration::from_secs(3600),
             build_memory: three_quarters_of_memory(),

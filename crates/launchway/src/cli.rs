@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Upgrade(commands::upgrade::Upgrade),
     #[command(hide = true)]
     SelfCheck(commands::self_check::SelfCheckArgs),
+    Agents(commands::agents::Agents),
+    Agent(commands::agent::Agent),
     Completions(commands::completions::Completions),
     ExitCodes(commands::exit_codes::ExitCodes),
     #[command(hide = true)]
@@ -158,6 +160,8 @@ fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Uninstall(args) => commands::uninstall::run(context, args),
         Command::Upgrade(args) => commands::upgrade::run(context, args),
         Command::SelfCheck(args) => commands::self_check::run(context, args),
+        Command::Agents(args) => commands::agents::run(context, args),
+        Command::Agent(args) => commands::agent::run(context, args),
         Command::Completions(args) => commands::completions::run(context, args),
         Command::ExitCodes(args) => commands::exit_codes::run(context, args),
         Command::CommandReference(args) => commands::reference::run(context, args),

@@ -1,6 +1,8 @@
 //! The commands, one file each: an arguments struct whose doc comment is the help, then one function.
 
 pub(crate) mod advisories;
+pub(crate) mod agent;
+pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod apps;
 pub(crate) mod builds;

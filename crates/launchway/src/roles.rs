@@ -1,7 +1,7 @@
 //! The roles that are not commands for people: shim, runner, and what control and proxy have in common.
 
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -111,6 +111,54 @@ impl FromParent {
             .context("standard input is no listening socket")?;
         listener.set_nonblocking(true)?;
         Ok(Some(listener))
+    }
+}
+
+/// Where builds run: how many here, and how agents on other machines may connect.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct BuildPlaces {
+    /// Listen for agents at this address, with TLS: 0.0.0.0:7071
+    #[arg(long, value_name = "ADDRESS", env = "LAUNCHWAY_AGENTS")]
+    pub(crate) agents: Option<SocketAddr>,
+    /// The address that agents are told, where it is not the one listened on
+    #[arg(long, value_name = "URL", env = "LAUNCHWAY_AGENTS_URL")]
+    pub(crate) agents_url: Option<String>,
+    /// How many seconds an agent that builds may be silent before its build is given up
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        env = "LAUNCHWAY_AGENT_DEADLINE"
+    )]
+    pub(crate) agent_deadline: u64,
+    /// How many builds run at once on this machine; 0 leaves all to agents
+    #[arg(
+        long,
+        default_value_t = 2,
+        value_name = "NUMBER",
+        env = "LAUNCHWAY_BUILDS"
+    )]
+    pub(crate) builds: usize,
+}
+
+impl BuildPlaces {
+    /// The same as arguments of another role of this binary.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "--agent-deadline".to_owned(),
+            self.agent_deadline.to_string(),
+            "--builds".to_owned(),
+            self.builds.to_string(),
+        ];
+        for (name, value) in [
+            ("--agents", self.agents.map(|listen| listen.to_string())),
+            ("--agents-url", self.agents_url.clone()),
+        ] {
+            if let Some(value) = value {
+                arguments.extend([name.to_owned(), value]);
+            }
+        }
+        arguments
     }
 }
 

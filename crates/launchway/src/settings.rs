@@ -42,6 +42,13 @@ impl Settings {
         &self.home
     }
 
+    /// The folder of an agent on this machine, beside the installation's default one.
+    pub(crate) fn agent_folder(&self) -> PathBuf {
+        let mut name = self.home.root().as_os_str().to_owned();
+        name.push("-agent");
+        PathBuf::from(name)
+    }
+
     /// The server to speak to, from the first of these that names one: `LAUNCHWAY_URL` with `LAUNCHWAY_TOKEN`, the
     /// given home's `client.json`, the last `launchway login`, the default home's `client.json`.
     ///

@@ -54,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) api_port: Option<u16>,
     /// Whether the apps go on when this stops.
     pub(crate) keep_apps: bool,
+    /// More arguments for control.
+    pub(crate) control: Vec<String>,
 }
 
 /// What is up, for people and `--json`.
@@ -129,7 +131,8 @@ enum Asked {
 async fn serve(output: Output, options: &Options, held: Held) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let started = Instant::now();
-    let mut control = Child::new("control", options.home.root(), held.api.try_clone()?)?;
+    let mut control =
+        Child::new("control", options.home.root(), held.api.try_clone()?)?.with(&options.control);
     let mut proxy = Child::new("proxy", options.home.root(), held.apps.try_clone()?)?;
     let predecessor = held.succeeds.and_then(|before| before.proxy);
     if let Some(old) = predecessor {

@@ -185,6 +185,9 @@ pub struct Build {
     pub stages: Vec<Stage>,
     /// Its tests' counts, where there were reports.
     pub tests: Option<TestCounts>,
+    /// The agent that runs it or ran it; none where it is the server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 /// A stage with its state.

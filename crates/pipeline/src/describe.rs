@@ -119,6 +119,32 @@ pub fn read(tree: &Path, outside: Option<&str>) -> Result<Described, DescribeErr
     Ok(finish(draft, pipeline))
 }
 
+/// What the texts of a commit's own pipeline files ask for before anything is checked out: the plan's labels and options. The
+/// stages that detection would add ask for nothing, so they are missing.
+pub fn wishes(
+    toml: Option<&str>,
+    pipeline: Option<&str>,
+    outside: Option<&str>,
+) -> Result<Plan, DescribeError> {
+    let mut draft = match outside {
+        Some(text) => launchway_toml::read(OUTSIDE, text)?,
+        None => Draft::default(),
+    };
+    if let Some(text) = toml {
+        draft.fill(launchway_toml::read(launchway_toml::FILE, text)?);
+    }
+    let mut read = None;
+    if let Some(text) = pipeline
+        && draft.jenkinsfile != Some(false)
+        && draft.stages.is_none()
+    {
+        let mut jenkinsfile = jenkinsfile::read(jenkinsfile::FILE, text)?;
+        draft.stages = Some(std::mem::take(&mut jenkinsfile.plan.stages));
+        read = Some(jenkinsfile);
+    }
+    Ok(finish(draft, read).plan)
+}
+
 /// A Jenkinsfile that cannot be run as it stands need not keep an app from being deployed.
 fn can_be_left_alone(error: DescribeError) -> DescribeError {
     match error {

@@ -73,3 +73,13 @@ pub(crate) fn read_secrets() -> io::Result<RunnerSecrets> {
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     serde_json::from_slice(&text).map_err(io::Error::other)
 }
+
+/// Whether a process is the runner of this folder: it lives, and its command line names the folder.
+pub fn lives(folder: &Path, pid: u32) -> bool {
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
+    let folder = folder.as_os_str().as_encoded_bytes();
+    line.split(|byte| *byte == 0)
+        .any(|argument| argument == folder)
+}

@@ -329,6 +329,7 @@ fn build_of_row(found: &SqliteRow) -> Result<StoredBuild, StoreError> {
             state: row::json(found, "detail")?,
             stages: row::json(found, "stages")?,
             tests: row::optional_json(found, "tests")?,
+            agent: found.try_get("agent")?,
         },
         spec: row::optional_json(found, "spec")?,
         runner: pid.and_then(|pid| u32::try_from(pid).ok()),

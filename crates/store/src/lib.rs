@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agents;
 pub mod alerts;
 pub mod apps;
 pub mod auth;
@@ -33,6 +34,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
+pub use crate::agents::{StoredAgent, StoredLease};
 pub use crate::alerts::{Raised, Which};
 pub use crate::apps::StoredApp;
 pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};

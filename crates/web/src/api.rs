@@ -1,6 +1,7 @@
 //! The API: which operations there are; the modules below hold their handlers, each one call of control.
 
 mod access;
+mod agents;
 mod alerts;
 mod apps;
 mod builds;
@@ -11,6 +12,7 @@ mod scans;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use launchway_model::agent::{Agent, CreateAgent, NewAgent, SwitchAgent};
 use launchway_model::alert::Alert;
 use launchway_model::api::{
     App, AppLogLine, ChangeAccepted, Config, ConfigChange, CreateApp, CreateToken, DeployAccepted,
@@ -337,6 +339,28 @@ pub(crate) fn endpoints() -> Endpoints {
             credentials::rotate_key,
             about("credentials", "Encrypt everything that is secret with a new key")
                 .answers::<KeyRotated>(),
+        )
+        .get(
+            "/agents",
+            agents::list,
+            about("agents", "All agents").lists::<Agent>(),
+        )
+        .post(
+            "/agents",
+            agents::create,
+            about("agents", "Make an agent and its token, which is shown this once")
+                .takes::<CreateAgent>()
+                .creates::<NewAgent>(),
+        )
+        .put(
+            "/agents/{agent}/state",
+            agents::switch,
+            about("agents", "Let an agent take builds, or not").takes::<SwitchAgent>(),
+        )
+        .delete(
+            "/agents/{agent}",
+            agents::revoke,
+            about("agents", "Revoke an agent's token: it is cut off at once"),
         )
         // Who may use all this.
         .get(

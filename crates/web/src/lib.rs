@@ -16,6 +16,7 @@
 #[cfg(test)]
 extern crate self as launchway_web;
 
+pub mod agents;
 pub mod ansi;
 pub mod format;
 pub mod html;
@@ -99,6 +100,7 @@ fn build(control: Arc<Control>, cancel: CancellationToken) -> (Router, Web) {
         .nest("/prometheus", prometheus::whole().layer(guarded()))
         .merge(prometheus::federate().layer(guarded()))
         .nest("/git", git::routes(&web))
+        .merge(agents::routes(&web))
         .merge(pages::routes(&web))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -4,6 +4,7 @@
 //! at the end of each module ask control for the data. Forms post to the same addresses and answer with a redirect.
 
 pub mod access;
+pub mod agents;
 pub mod alerts;
 pub mod app;
 pub mod build;
@@ -202,6 +203,9 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/deploys/{deploy}", get(deploy::show))
         .route("/deploys/{deploy}/live", get(live::deploy))
         .route("/deploys/{deploy}/cancel", post(actions::cancel_deploy))
+        .route("/agents", get(agents::show).post(agents::create))
+        .route("/agents/{agent}/switch", post(agents::switch))
+        .route("/agents/{agent}/revoke", post(agents::revoke))
         .route("/access", get(access::show))
         .route("/access/tokens", post(access::create))
         .route("/access/tokens/{token}/revoke", post(access::revoke))

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Each crate of ours with those of ours that it may import; `*` is all. Dev-dependencies count too: a test that needs
 /// more stands in `e2e`.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("launchway", &["*"]),
     ("launchway-web", &["launchway-control", "launchway-model"]),
     (
@@ -25,6 +25,14 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("launchway-store", &["launchway-model"]),
     ("launchway-pipeline", &["launchway-model"]),
     ("launchway-supervisor", &["launchway-model"]),
+    (
+        "launchway-agent",
+        &[
+            "launchway-pipeline",
+            "launchway-supervisor",
+            "launchway-model",
+        ],
+    ),
     ("launchway-proxy", &["launchway-model"]),
     ("launchway-monitor", &[]),
     ("launchway-scanner", &[]),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
 use launchway_model::credential::RunnerSecrets;
 use launchway_model::runner::{
-    BuildUser, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob, ScannerJob,
+    BuildUser, CANCEL_FILE, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob, ScannerJob,
 };
 use launchway_model::scan::ScanReport;
 use launchway_model::{PROTOCOL, Problem};
@@ -19,6 +19,8 @@ use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
 use tokio::process::{Child, Command};
 
+use super::needs;
+use super::remote::{Lost, Remote};
 use crate::confinement::Whose;
 use crate::problem::Persist;
 use crate::{Control, config, credentials, problem, scans, users};
@@ -27,6 +29,8 @@ use crate::{Control, config, credentials, problem, scans, users};
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 /// How long a build is young.
 const YOUNG: Duration = Duration::from_secs(10);
+/// How often a build on an agent is looked at though it said nothing.
+const REMOTE_LOOK: Duration = Duration::from_millis(500);
 /// How often it is checked that the runner lives.
 const ALIVE: Duration = Duration::from_millis(250);
 /// How long after its time limit a runner has to end by itself before it is taken for dead.
@@ -43,9 +47,13 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
         Err(problem) => Err(problem),
     };
     let (state, mut result, mut problem) = match followed {
-        Ok((state, result, problem)) => (state, result, problem),
+        Ok(Followed::Ended(state, result, problem)) => (*state, result, problem),
+        Ok(Followed::Again(reason)) => return again(control, &stored, &reason).await,
         Err(problem) => (State::default(), BuildResult::Failure, Some(problem)),
     };
+    if let Err(refused) = own_tree(control, &stored, result).await {
+        (result, problem) = (BuildResult::Failure, Some(refused));
+    }
     let mut release = release_of(&stored, &state, result);
     if let Some(new) = &release
         && let Err(refused) = scans::gate(control, &new.app, id, &new.spec).await
@@ -69,10 +77,53 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
             Err(error) => persist.failed(error).await,
         }
     };
+    if let Some(remote) = Remote::of(control, &stored) {
+        remote.end(control).await;
+    }
     tracing::info!(build = %id, app = %stored.build.request.app, ?result, "build ended");
     if made.is_some() {
         control.wake.deploys.notify_one();
     }
+    control.wake.changed();
+}
+
+/// The tree that an agent delivered belongs to the app's user, as one that was made here does.
+async fn own_tree(
+    control: &Control,
+    stored: &StoredBuild,
+    result: BuildResult,
+) -> Result<(), Problem> {
+    let request = &stored.build.request;
+    let delivered = Remote::of(control, stored).is_some() && result == BuildResult::Success;
+    if !delivered || !request.deploy {
+        return Ok(());
+    }
+    let tree = control.settings().home.tree(&request.app, stored.build.id);
+    let user = users::of_app(control, &request.app).await?;
+    users::give(&[&tree], user)
+}
+
+/// Puts a build whose agent was lost back into the queue: what came of the attempt goes, so that the next begins anew.
+async fn again(control: &Control, stored: &StoredBuild, reason: &str) {
+    let id = stored.build.id;
+    let home = &control.settings().home;
+    // The lease ends first: from here on its agent is refused.
+    if let Some(remote) = Remote::of(control, stored) {
+        remote.end(control).await;
+    }
+    for folder in [home.build(id), home.tree(&stored.build.request.app, id)] {
+        if let Err(error) = std::fs::remove_dir_all(&folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %folder.display(), "what a lost attempt left cannot be removed");
+        }
+    }
+    let mut persist = Persist::new("a build's next attempt");
+    while let Err(error) = control.store.queue_again(id, reason).await {
+        persist.failed(error).await;
+    }
+    tracing::info!(build = %id, reason, "a build is tried again");
+    control.wake.builds.notify_one();
     control.wake.changed();
 }
 
@@ -169,8 +220,18 @@ impl State {
     }
 }
 
+/// What following a build came to.
+enum Followed {
+    /// It ended.
+    Ended(Box<State>, BuildResult, Option<Problem>),
+    /// Its agent was lost, and it is tried again.
+    Again(String),
+}
+
 /// Follows one spool.
 struct Follower {
+    /// The agent that builds, where it is not this machine.
+    remote: Option<Remote>,
     events: spool::EventReader,
     state: State,
     /// The runner, where this control started it.
@@ -184,11 +245,17 @@ impl Follower {
     async fn begin(control: &Control, stored: &StoredBuild) -> Result<Self, Problem> {
         let folder = control.settings().home.build(stored.build.id);
         let mut follower = Self {
+            remote: Remote::of(control, stored),
             events: spool::EventReader::new(&folder, 0),
             state: State::default(),
             child: None,
             pid: stored.runner,
         };
+        if let Some(remote) = &follower.remote {
+            let job = job(control, stored, &folder).await?;
+            remote.offer(control, stored, job, secrets(control, stored).await?);
+            return Ok(follower);
+        }
         // A job file without a runner is from a control that ended in between: the runner is started now.
         if stored.runner.is_none() && !spool::events_path(&folder).exists() {
             let child = start(control, stored, &folder).await?;
@@ -209,7 +276,7 @@ impl Follower {
         mut self,
         control: &Control,
         stored: &StoredBuild,
-    ) -> Result<(State, BuildResult, Option<Problem>), Problem> {
+    ) -> Result<Followed, Problem> {
         let id = stored.build.id;
         let folder = control.settings().home.build(id);
         let began = tokio::time::Instant::now();
@@ -217,7 +284,8 @@ impl Follower {
         let mut checked = began;
         loop {
             // The order matters: a runner that is gone before the spool is read has written all that it will.
-            let gone = checked.elapsed() >= ALIVE && {
+            let lost = self.remote.as_ref().and_then(|remote| remote.lost(control));
+            let gone = self.remote.is_none() && checked.elapsed() >= ALIVE && {
                 checked = tokio::time::Instant::now();
                 !self.is_alive(&folder)
             };
@@ -231,7 +299,7 @@ impl Follower {
             if let Some(report) = self.state.scanned.take() {
                 scans::keep_of_steps(control, id, report).await;
             }
-            if self.pid.is_none() {
+            if self.pid.is_none() && self.remote.is_none() {
                 self.pid = self.state.runner;
             }
             if news {
@@ -244,18 +312,34 @@ impl Follower {
             }
             if let Some((result, problem)) = self.state.ended.take() {
                 self.reap();
-                return Ok((self.state, result, problem));
+                return Ok(Followed::Ended(Box::new(self.state), result, problem));
             }
             let overdue = tokio::time::Instant::now() > overdue;
-            if gone || overdue {
-                let problem = self.died(&folder, overdue).await;
+            if let Some(lost) = &lost
+                && let Some(reason) = may_try_again(control, stored, lost).await
+            {
+                return Ok(Followed::Again(reason));
+            }
+            if gone || overdue || lost.is_some() {
+                let problem = match lost {
+                    Some(lost) => lost.problem(control.settings().agent_deadline),
+                    None => self.died(&folder, overdue).await,
+                };
                 self.state.close(Timestamp::now());
                 control
                     .store
                     .update_build(id, &self.state.update)
                     .await
                     .map_err(problem::store)?;
-                return Ok((self.state, BuildResult::Aborted, Some(problem)));
+                return Ok(Followed::Ended(
+                    Box::new(self.state),
+                    BuildResult::Aborted,
+                    Some(problem),
+                ));
+            }
+            if let Some(remote) = &self.remote {
+                remote.news(REMOTE_LOOK).await;
+                continue;
             }
             tokio::time::sleep(if began.elapsed() < YOUNG {
                 LOOK.0
@@ -270,7 +354,7 @@ impl Follower {
     fn is_alive(&mut self, folder: &Path) -> bool {
         match (&mut self.child, self.pid.or(self.state.runner)) {
             (Some(child), _) => matches!(child.try_wait(), Ok(None)),
-            (None, Some(pid)) => names_folder(pid, folder),
+            (None, Some(pid)) => runner::lives(folder, pid),
             (None, None) => false,
         }
     }
@@ -327,17 +411,24 @@ impl Follower {
     }
 }
 
-fn names_folder(pid: u32, folder: &Path) -> bool {
-    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
-        return false;
-    };
-    let folder = folder.as_os_str().as_encoded_bytes();
-    line.split(|byte| *byte == 0)
-        .any(|argument| argument == folder)
+/// Whether a build whose agent is lost is tried again, and the words for its waiting.
+async fn may_try_again(control: &Control, stored: &StoredBuild, lost: &Lost) -> Option<String> {
+    let id = stored.build.id;
+    let asked_to_end = control.settings().home.build(id).join(CANCEL_FILE).exists();
+    if asked_to_end {
+        return None;
+    }
+    let words = lost.problem(control.settings().agent_deadline).message;
+    if lost.is_free() {
+        return Some(words);
+    }
+    let attempts = needs::kept(control, id).await.ok()??.attempts;
+    let attempt = control.store.attempt(id).await.ok()?;
+    (attempt < attempts).then(|| format!("{words}; attempt {} of {attempts}", attempt + 1))
 }
 
-/// Writes the job and starts the runner, which goes on without control.
-async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<Child, Problem> {
+/// What the runner is to do; the folders that it names are made.
+async fn job(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<RunnerJob, Problem> {
     let settings = control.settings();
     let (home, request, id) = (&settings.home, &stored.build.request, stored.build.id);
     let app = control.app(&request.app).await?;
@@ -372,7 +463,7 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
         .set_seen_at(id, seen_at)
         .await
         .map_err(problem::store)?;
-    let job = RunnerJob {
+    Ok(RunnerJob {
         protocol: PROTOCOL,
         build: id,
         app: request.app.clone(),
@@ -398,7 +489,13 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
             binary: settings.binary.clone(),
             advisories: home.advisories(),
         }),
-    };
+    })
+}
+
+/// Writes the job and starts the runner, which goes on without control.
+async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<Child, Problem> {
+    let settings = control.settings();
+    let job = job(control, stored, folder).await?;
     let path = folder.join(JOB_FILE);
     let text = serde_json::to_vec(&job)
         .map_err(|error| Problem::internal("cannot encode the job").cause(error))?;

@@ -1,19 +1,24 @@
 //! Keeps what builds and ended instances leave within its budget, and never what a rollback needs: the trees of the
 //! release that serves, of those that wait, and of the last ones that served.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use launchway_model::{AppName, Problem};
+use jiff::Timestamp;
+use launchway_model::{AppName, BuildId, Problem};
 use tokio_util::sync::CancellationToken;
 
+use super::needs::{Keep, Needs};
 use crate::{Control, logs, problem};
 
 /// How often it is swept, besides once after the start.
 const EVERY: Duration = Duration::from_secs(600);
 /// The time after the start: not in the way of bringing everything up.
 const FIRST: Duration = Duration::from_secs(20);
+/// The folder of a build's archived files, below its own.
+const ARTIFACTS: &str = "artifacts";
 /// How many ended instances of an app keep their log.
 const LOGS: usize = 40;
 /// How many bytes the logs of ended instances of an app may take.
@@ -59,18 +64,52 @@ async fn sweep_builds(control: &Control, app: &AppName) -> Result<(), Problem> {
         .sweepable_builds(app, releases)
         .await
         .map_err(problem::store)?;
+    let needs: HashMap<BuildId, Needs> = control
+        .store
+        .needs_of(app)
+        .await
+        .map_err(problem::store)?
+        .into_iter()
+        .filter_map(|(id, text)| Some((id, serde_json::from_str(&text).ok()?)))
+        .collect();
+    // What the newest build of a branch says holds for all of them; with how many of them were met.
+    let mut branches: HashMap<Option<String>, (Keep, usize)> = HashMap::new();
+    let now = Timestamp::now();
     let mut bytes = 0;
     for (index, (build, needed)) in builds.into_iter().enumerate() {
         let folder = settings.home.build(build);
         let tree = settings.home.tree(app, build);
+        let Some(stored) = control.store.build(build).await.map_err(problem::store)? else {
+            continue;
+        };
+        let own = || {
+            (
+                needs
+                    .get(&build)
+                    .map_or(Keep::default(), |needs| needs.keep),
+                0,
+            )
+        };
+        let (keep, met) = branches
+            .entry(stored.build.request.branch.clone())
+            .or_insert_with(own);
+        let newest = *met == 0;
+        let discard = keep.discards(*met, stored.build.created, now);
+        *met += 1;
+        if discard.artifacts {
+            remove(folder.join(ARTIFACTS)).await?;
+        }
         if needed {
             continue;
         }
         let measured = folder.clone();
         bytes += blocking(move || Ok(size(&measured))).await?;
-        // The tree of a build that no release needs is of no use, however new the build is.
-        remove(tree).await?;
-        if index >= settings.keep_builds || bytes > settings.build_bytes {
+        // The tree of a build that no release needs is of use only while one of its stages may be tried again.
+        if !newest {
+            remove(tree.clone()).await?;
+        }
+        if discard.build || index >= settings.keep_builds || bytes > settings.build_bytes {
+            remove(tree).await?;
             remove(folder).await?;
             control
                 .store

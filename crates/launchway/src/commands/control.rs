@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use launchway_control::{Control as Decider, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Context;
-use crate::roles::{self, FromParent};
+use crate::roles::{self, BuildPlaces, FromParent};
 
 /// Run the role that decides: API, pages, builds, deploys, supervision. `launchway up` starts it.
 ///
@@ -26,9 +27,6 @@ pub(crate) struct Control {
         hide_env_values = true
     )]
     public_url: Option<String>,
-    /// How many builds run at once
-    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
-    builds: usize,
     /// Files and folders that every app may read, though they lie in a home folder or below /tmp, which apps do not see
     #[arg(
         long,
@@ -47,6 +45,8 @@ pub(crate) struct Control {
         hide_env_values = true
     )]
     advisories_every: u64,
+    #[command(flatten)]
+    places: BuildPlaces,
     #[command(flatten)]
     from_parent: FromParent,
 }
@@ -76,18 +76,36 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
         };
         let binary = std::env::current_exe().context("cannot tell where this binary lies")?;
         let mut settings = Settings::new(home.root(), binary, url);
-        settings.builds = args.builds.max(1);
         settings.visible = args.visible;
         settings.advisories_every = (args.advisories_every > 0)
-            .then(|| std::time::Duration::from_secs(args.advisories_every.saturating_mul(3600)));
-        serve(listener, settings).await
+            .then(|| Duration::from_secs(args.advisories_every.saturating_mul(3600)));
+        settings.builds = args.places.builds;
+        settings.agent_deadline = Duration::from_secs(args.places.agent_deadline.max(1));
+        let agents = match args.places.agents {
+            Some(listen) => {
+                let listener = tokio::net::TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("cannot listen for agents on {listen}"))?;
+                settings.agents_url = Some(match args.places.agents_url {
+                    Some(url) => crate::settings::base_url(&url)?,
+                    None => format!("https://{}", reachable(listener.local_addr()?)),
+                });
+                Some(listener)
+            }
+            None => None,
+        };
+        serve(listener, agents, settings).await
     });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     served?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(listener: tokio::net::TcpListener, settings: Settings) -> anyhow::Result<()> {
+async fn serve(
+    listener: tokio::net::TcpListener,
+    agents: Option<tokio::net::TcpListener>,
+    settings: Settings,
+) -> anyhow::Result<()> {
     let control = Decider::open(settings).await?;
     crate::platform::notify::ready();
     let cancel = CancellationToken::new();
@@ -110,9 +128,16 @@ async fn serve(listener: tokio::net::TcpListener, settings: Settings) -> anyhow:
         cancel.cancel();
         ended
     };
-    let (decided, served) = tokio::join!(deciding, serving);
+    let serving_agents = async {
+        let Some(agents) = agents else { return Ok(()) };
+        let ended = launchway_web::agents::serve(agents, control.clone(), cancel.clone()).await;
+        cancel.cancel();
+        ended
+    };
+    let (decided, served, served_agents) = tokio::join!(deciding, serving, serving_agents);
     stopper.abort();
     decided?;
+    served_agents?;
     served.context("the API ended")
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 use crate::cli::Context;
-use crate::roles::Parent;
+use crate::roles::{BuildPlaces, Parent};
 use crate::up;
 
 /// Start Launchway in the foreground: control (API and pages) and the proxy.
@@ -26,6 +26,8 @@ pub(crate) struct Up {
     #[arg(long)]
     keep_apps: bool,
     #[command(flatten)]
+    places: BuildPlaces,
+    #[command(flatten)]
     parent: Parent,
 }
 
@@ -38,6 +40,7 @@ pub(crate) fn run(context: &Context, args: Up) -> anyhow::Result<ExitCode> {
         port: args.port,
         api_port: args.api_port,
         keep_apps: args.keep_apps,
+        control: args.places.arguments(),
     };
     up::run(context.output, options)?;
     Ok(ExitCode::SUCCESS)

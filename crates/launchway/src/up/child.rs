@@ -22,6 +22,7 @@ pub(super) struct Child {
     home: PathBuf,
     listener: TcpListener,
     address: SocketAddr,
+    arguments: Vec<String>,
     process: Option<tokio::process::Child>,
     since: Instant,
     deaths: u32,
@@ -41,11 +42,18 @@ impl Child {
             home: home.to_owned(),
             address: listener.local_addr()?,
             listener,
+            arguments: Vec::new(),
             process: None,
             since: Instant::now(),
             deaths: 0,
             restart_at: None,
         })
+    }
+
+    /// Gives the role more arguments.
+    pub(super) fn with(mut self, arguments: &[String]) -> Self {
+        self.arguments = arguments.to_vec();
+        self
     }
 
     /// The role's name.
@@ -82,6 +90,7 @@ impl Child {
             .arg("--parent")
             .arg(std::process::id().to_string())
             .env_remove(super::succession::VARIABLE)
+            .args(&self.arguments)
             .stdin(Stdio::from(listener));
         if self.role == "proxy" {
             // One that still runs hands its connections' queue over; without one this changes nothing.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use launchway_model::agent::LabelExpression;
 use toml::de::DeValue;
 
 use super::launchway_toml;
@@ -347,9 +348,21 @@ fn matrix(table: &Table<'_>, stage: Stage) -> Result<Stage, DescribeError> {
 
 /// `agent = "linux && docker"`.
 pub(super) fn agent(table: &Table<'_>) -> Result<Option<Agent>, DescribeError> {
-    Ok(table.word("agent")?.map(|(label, _)| match label.trim() {
+    let Some((label, span)) = table.word("agent")? else {
+        return Ok(None);
+    };
+    Ok(Some(match label.trim() {
         "any" => Agent::Any,
-        label => Agent::Label(label.to_owned()),
+        label => match label.parse::<LabelExpression>() {
+            Ok(_) => Agent::Label(label.to_owned()),
+            Err(error) => {
+                let expected = format!(
+                    "at column {} of the expression: {}, such as `linux && !arm`",
+                    error.column, error.expected
+                );
+                return Err(table.error(span, "this is no expression of labels", expected));
+            }
+        },
     }))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::groovy::{Arg, Expr, ExprKind};
 use crate::plan::{Agent, Options};
+use launchway_model::agent::LabelExpression;
 use launchway_model::build::BuildResult;
 use launchway_model::schedule::Schedule;
 use launchway_model::trigger::TriggerSpec;
@@ -66,13 +67,13 @@ impl Reader<'_> {
         match kind.name {
             "any" => Ok(Agent::Any),
             "none" => Ok(Agent::None),
-            "label" => Ok(label(self.text_arg(&kind)?)),
+            "label" => self.label(&kind),
             "node" => {
                 let mut agent = Agent::Any;
                 for statement in self.block(&kind)? {
                     let part = self.directive(statement)?;
                     match part.name {
-                        "label" => agent = label(self.text_arg(&part)?),
+                        "label" => agent = self.label(&part)?,
                         "customWorkspace" => {
                             self.notes.push("`customWorkspace` changes nothing: each app has a workspace of its own.".into());
                         }
@@ -88,6 +89,28 @@ impl Reader<'_> {
                         .into(),
                 ))),
             _ => Err(self.unknown(&kind, "kind of agent", &["any", "none", "label", "node"])),
+        }
+    }
+
+    /// The agent of `label '…'`.
+    fn label(&self, directive: &Directive<'_>) -> Read<Agent> {
+        let text = self.text_arg(directive)?;
+        // An empty label is any agent, as in Jenkins.
+        if text.trim().is_empty() {
+            return Ok(Agent::Any);
+        }
+        match text.parse::<LabelExpression>() {
+            Ok(_) => Ok(Agent::Label(text)),
+            Err(error) => {
+                let span = directive
+                    .args
+                    .first()
+                    .map_or(directive.span, |arg| arg.value.span);
+                let label = format!("column {} of it: expected {}", error.column, error.expected);
+                Err(self.wrong(span, "this is no expression of labels", label).hint(Some(
+                    "Write such as `linux && !arm`, `docker || podman`, `(a || b) && \"with space\"`.".into(),
+                )))
+            }
         }
     }
 
@@ -117,6 +140,12 @@ impl Reader<'_> {
                         _ => String::new(),
                     };
                     options.noted.insert(name.to_owned(), value);
+                    for arg in option.args {
+                        if let Some((part, _)) = &arg.name {
+                            let value = self.constant(&arg.value).unwrap_or_default();
+                            options.noted.insert(format!("{name}.{part}"), value);
+                        }
+                    }
                 }
                 _ => {
                     let known: Vec<_> = OPTIONS.iter().chain(&NOTED).copied().collect();
@@ -420,15 +449,6 @@ impl Reader<'_> {
             tools.push((tool.name.to_owned(), self.text_arg(&tool)?));
         }
         Ok(tools)
-    }
-}
-
-fn label(text: String) -> Agent {
-    // An empty label is any agent, as in Jenkins.
-    if text.trim().is_empty() {
-        Agent::Any
-    } else {
-        Agent::Label(text)
     }
 }
 

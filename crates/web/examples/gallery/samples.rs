@@ -404,6 +404,7 @@ impl Samples {
                     self.done(192.0, 190.6, BuildResult::Success),
                 ),
             ],
+            agent: None,
             tests: Some(TestCounts {
                 passed: 214,
                 failed: 0,
