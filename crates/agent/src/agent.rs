@@ -163,6 +163,8 @@ impl Agent {
             holds: self
                 .held
                 .values()
+                // What is dropped is on its way out; to name it would be to be told again.
+                .filter(|handle| !handle.dropped.is_cancelled())
                 .map(|handle| Held {
                     lease: handle.lease.lease,
                     build: handle.lease.build,
