@@ -159,6 +159,8 @@ async fn begin(
     job.persist = bench.folder.app(&job.app, "persist");
     job.memory_bytes = job.memory_bytes.and_then(|_| host::build_memory());
     job.user = None;
+    // The advisories are the server's; a step that asks for them says so.
+    job.scanner = None;
     for folder in [&job.tree, &job.home, &job.cache, &job.persist] {
         std::fs::create_dir_all(folder)
             .map_err(|error| Stopped::Here(folder::cannot("make", folder, &error)))?;

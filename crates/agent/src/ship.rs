@@ -47,7 +47,7 @@ pub struct Shipper {
 }
 
 /// What a pass found in the part of the spool that was not sent yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Passed {
     /// The last event of the spool, where it is there: it was not sent yet.
     pub finished: Option<Box<RunnerEventKind>>,

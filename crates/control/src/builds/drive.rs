@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
 use launchway_model::credential::RunnerSecrets;
 use launchway_model::runner::{
-    BuildUser, CANCEL_FILE, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob, ScannerJob,
+    BuildUser, CANCEL_FILE, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob,
+    ScannerJob,
 };
 use launchway_model::scan::ScanReport;
 use launchway_model::{PROTOCOL, Problem};
