@@ -25,6 +25,7 @@ use crate::h1::request::{self, field_room};
 use crate::h1::response::Framing;
 use crate::h1::{Length, Refusal, Version};
 use crate::page::{Page, Wants};
+use crate::socket::Socket;
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 use crate::target::OnTarget;
 use crate::tunnel;
@@ -70,10 +71,12 @@ pub(crate) async fn serve(worker: Arc<Worker>, mut stream: Stream, peer: Peer) {
             if let Some(room) = room.take() {
                 worker.give_scratch(room);
             }
-            if let Stream::Tcp(stream) = stream {
-                client_h2::serve(worker.clone(), client_h2::Rewound::new(first, stream), peer)
-                    .await;
-            }
+            let socket = match stream {
+                Stream::Tcp(stream) => Socket::Tokio(stream),
+                Stream::Ring(socket) => Socket::Ring(socket),
+                Stream::Unix(_) | Stream::Tls(_) => return,
+            };
+            client_h2::serve(worker.clone(), client_h2::Rewound::new(first, socket), peer).await;
             return;
         }
         served += 1;
@@ -173,14 +176,21 @@ async fn first_bytes(
                 Poll::Pending => break,
             }
         }
+        let mut is_over = deadline.poll(cx).is_ready();
         if !parting && stop.as_mut().poll(cx).is_ready() {
-            if !worker.is_replaced() {
-                return Poll::Ready(None);
+            if worker.is_replaced() {
+                parting = true;
+                deadline.set(deadline.at().min(Instant::now() + PARTING));
+                is_over = deadline.poll(cx).is_ready();
+            } else {
+                is_over = true;
             }
-            parting = true;
-            deadline.set(deadline.at().min(Instant::now() + PARTING));
         }
-        deadline.poll(cx).map(|()| None)
+        // A request that has come is answered, even if nobody was told of it yet.
+        match is_over && !stream.has_come() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
     })
     .await
 }

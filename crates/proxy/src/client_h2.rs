@@ -19,7 +19,6 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -35,6 +34,7 @@ use crate::h1::response::ResponseHead;
 use crate::h1::{Field, Length, Version, decimal};
 use crate::options::Limits;
 use crate::page::{Page, Wants};
+use crate::socket::{Raw, Socket};
 use crate::stream::{Deadline, SMALL};
 use crate::target::Target;
 use crate::worker::{Scratch, Worker};
@@ -525,7 +525,7 @@ impl AnswerSink for StreamSink {
         self.send(Frame::data(piece), deadline).await
     }
 
-    fn raw(&self) -> Option<&TcpStream> {
+    fn raw(&self) -> Option<Raw<'_>> {
         None
     }
 
@@ -588,11 +588,11 @@ impl Body for AnswerBody {
 /// A connection with the bytes that were read from it to find out what it speaks.
 pub(crate) struct Rewound {
     first: Bytes,
-    stream: TcpStream,
+    stream: Socket,
 }
 
 impl Rewound {
-    pub(crate) fn new(first: Vec<u8>, stream: TcpStream) -> Self {
+    pub(crate) fn new(first: Vec<u8>, stream: Socket) -> Self {
         Self {
             first: first.into(),
             stream,

@@ -13,14 +13,13 @@ use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use crate::h1::body::{self, Decoder};
 use crate::h1::request::field_room;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::{Length, Version};
 use crate::lease::{self, Lease, Reuse, Unreachable};
 use crate::options::Limits;
+use crate::socket::Raw;
 use crate::splice::{self, Broken, Pipes};
 use crate::stream::{Buffer, Deadline, ReadHalf, SMALL, Stream, WriteHalf};
 use crate::table::Entry;
@@ -123,7 +122,7 @@ pub(crate) trait AnswerSink: Send {
         deadline: &mut Deadline,
     ) -> impl Future<Output = Result<(), ClientGone>> + Send;
     /// The socket that payload may be written to as it is, once everything taken was flushed; `None` where it needs work.
-    fn raw(&self) -> Option<&TcpStream>;
+    fn raw(&self) -> Option<Raw<'_>>;
     /// Takes note of payload that went over [`AnswerSink::raw`].
     fn passed(&mut self, bytes: u64);
     /// Ends the answer and sends what was taken.
@@ -357,6 +356,7 @@ async fn converse<S: Source, K: AnswerSink>(
     let AnswerRoom { buffer, upload } = room;
     if request.streamed == Length::None {
         let mut rest = request.bytes;
+        let before = write.gathered();
         // An app may answer before it has read all and close: after a failure midway, what it said is read below.
         let written = write
             .write_rest(&mut rest, deadline, limits.write_timeout)
@@ -380,7 +380,7 @@ async fn converse<S: Source, K: AnswerSink>(
             &progress
         ));
         let mut watch = true;
-        return poll_fn(|cx| match answer.as_mut().poll(cx) {
+        let ended = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Pending if watch && source.poll_gone(cx).is_ready() => {
                 // A client may close its sending side and still wait for the answer; only an answer that never ends by itself
                 // would then go on for nobody, and the next write to it fails.
@@ -390,6 +390,13 @@ async fn converse<S: Source, K: AnswerSink>(
             polled => polled,
         })
         .await;
+        return match (ended, before, write.gathered()) {
+            // A gathered write fails after it was taken for written.
+            (Err(Trouble::NoAnswer), Some((before, _)), Some((after, true))) if before == after => {
+                Err(Trouble::NothingSent)
+            }
+            (ended, ..) => ended,
+        };
     }
     upload.clear();
     upload.extend_from_slice(request.bytes);
@@ -601,7 +608,7 @@ async fn answer<K: AnswerSink>(
         let left = decoder.known_left();
         if left >= splice::WORTH
             && matches!(length, Length::Fixed(_))
-            && let (Some(from), Some(to)) = (read.tcp(), sink.raw())
+            && let (Some(from), Some(to)) = (read.raw(), sink.raw())
         {
             let patience = (limits.answer_gap, limits.write_timeout);
             match splice::move_all(pipes, from, to, left, deadline, patience).await {

@@ -99,7 +99,7 @@ pub(crate) async fn acquire(
                     reused: true,
                 });
             }
-            match connect(target.address(), limits.connect_timeout).await {
+            match connect(worker, target.address()).await {
                 Ok(stream) => {
                     target.reached();
                     return Ok(Lease {
@@ -147,18 +147,27 @@ fn gone() -> Unreachable {
     }
 }
 
-async fn connect(address: &TargetAddress, patience: Duration) -> io::Result<Stream> {
+async fn connect(worker: &Worker, address: &TargetAddress) -> io::Result<Stream> {
     let connecting = async {
         match address {
             TargetAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+                Ok(match worker.ring() {
+                    Some(ring) => Stream::Ring(ring.adopt(stream.into_std()?.into())),
+                    None => Stream::Tcp(stream),
+                })
             }
-            TargetAddress::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            TargetAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).await?;
+                Ok(match worker.ring() {
+                    Some(ring) => Stream::Ring(ring.adopt(stream.into_std()?.into())),
+                    None => Stream::Unix(stream),
+                })
+            }
         }
     };
-    match tokio::time::timeout(patience, connecting).await {
+    match tokio::time::timeout(worker.limits().connect_timeout, connecting).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

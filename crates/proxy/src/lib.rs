@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod accept;
 mod access;
 mod admin;
 mod balance;
@@ -35,9 +36,11 @@ mod meter;
 mod metrics;
 pub mod options;
 mod page;
+mod ring;
 mod rules;
 mod server;
 mod snapshot;
+mod socket;
 mod splice;
 mod stream;
 mod table;

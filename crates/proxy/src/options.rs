@@ -23,6 +23,8 @@ pub struct Options {
     pub control_socket: PathBuf,
     /// Threads that serve; 0 for one a core.
     pub workers: usize,
+    /// How bytes are moved.
+    pub driver: Driver,
     /// Sockets that already listen (from a predecessor or a service manager). One whose address is among [`Https::listen`]
     /// takes HTTPS, every other one HTTP; an address of `http` that one of them has is not bound again.
     pub inherited: Vec<TcpListener>,
@@ -47,6 +49,7 @@ impl Options {
             snapshot: home.proxy_snapshot(),
             control_socket: home.proxy_socket(),
             workers: 0,
+            driver: Driver::Auto,
             inherited: Vec::new(),
             take_over: false,
             limits: Limits::default(),
@@ -54,6 +57,18 @@ impl Options {
             trusted: Vec::new(),
         }
     }
+}
+
+/// How the workers move bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// io_uring where this machine allows it, readiness otherwise.
+    #[default]
+    Auto,
+    /// io_uring (Linux 6.1 or later); starting fails where it is forbidden or missing.
+    IoUring,
+    /// Readiness by epoll, one system call for each read and write.
+    Readiness,
 }
 
 /// HTTPS by certificates of the operator's own.

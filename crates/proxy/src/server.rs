@@ -13,20 +13,23 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::Listener;
 use crate::access::AccessLog;
 use crate::client_h2;
 use crate::dispatch::Peer;
 use crate::error::ProxyError;
 use crate::handover::Purpose;
 use crate::listen::Group;
-use crate::options::Options;
+use crate::options::{Driver, Options};
+use crate::ring::{self, Ring};
 use crate::snapshot::{self, Found};
+use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::worker::{Shared, Worker};
 use crate::{admin, client_h1, control, handover, tls, unix_path};
@@ -194,6 +197,7 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         None => None,
     };
     let (access, access_thread) = access.unzip();
+    let by_ring = by_ring(options.driver)?;
     let shared = Arc::new(Shared::new(
         options.snapshot,
         options.limits,
@@ -201,6 +205,7 @@ pub fn start(mut options: Options) -> Result<Running, ProxyError> {
         addresses(&sockets.http),
         sockets.https.first().map(|group| group.address().port()),
         workers,
+        by_ring,
         access,
         first,
     ));
@@ -254,6 +259,24 @@ impl Running {
             })?;
         self.threads.push(thread);
         Ok(())
+    }
+}
+
+/// Whether the workers move bytes by io_uring.
+fn by_ring(driver: Driver) -> Result<bool, ProxyError> {
+    if driver == Driver::Readiness {
+        return Ok(false);
+    }
+    match (ring::available(), driver) {
+        (Ok(()), _) => Ok(true),
+        (Err(source), Driver::IoUring) => Err(ProxyError::Start {
+            what: "io_uring",
+            source,
+        }),
+        (Err(error), _) => {
+            tracing::info!(%error, "io_uring cannot be used here; bytes are moved by readiness");
+            Ok(false)
+        }
     }
 }
 
@@ -417,9 +440,21 @@ fn work(
     shared: &Arc<Shared>,
     sockets: &Sockets,
 ) -> io::Result<u64> {
+    // Dropped last, after the runtime with all tasks: the ring's memory is given back when no task can name it.
+    let ring = match shared.by_ring {
+        true => Some(Retiring(Ring::new()?)),
+        false => None,
+    };
     let runtime = runtime()?;
-    let worker = Arc::new(Worker::new(index, Arc::clone(shared)));
+    let ring = ring.as_ref().map(|Retiring(ring)| ring.clone());
+    let worker = Arc::new(Worker::new(index, Arc::clone(shared), ring.clone()));
     let left = runtime.block_on(async {
+        let mut turning = tokio::spawn(async move {
+            match ring {
+                Some(ring) => ring.keep_turning().await,
+                None => std::future::pending().await,
+            }
+        });
         let accepting = CancellationToken::new();
         let mut acceptors = Vec::new();
         for (groups, tls) in [
@@ -428,14 +463,17 @@ fn work(
         ] {
             for group in groups {
                 for socket in group.of_worker(index, workers)? {
-                    let listener = tokio::net::TcpListener::from_std(socket)?;
+                    let listener = Listener::new(&worker, socket)?;
                     let tls = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
                     acceptors.push(tokio::spawn(accept(Arc::clone(&worker), listener, tls)));
                 }
             }
         }
         let sweeping = tokio::spawn(sweep(Arc::clone(&worker), accepting.clone()));
-        worker.stop().cancelled().await;
+        tokio::select! {
+            () = worker.stop().cancelled() => {}
+            failed = &mut turning => return failed.map_err(io::Error::other)?.map(|()| 0),
+        }
         for group in sockets.http.iter().chain(&sockets.https) {
             group.close();
         }
@@ -447,12 +485,22 @@ fn work(
         let ended = tokio::time::timeout(worker.limits().stop_timeout, worker.tasks.wait()).await;
         accepting.cancel();
         let _ = sweeping.await;
+        turning.abort();
         Ok::<_, io::Error>(match ended {
             Ok(()) => 0,
             Err(_) => worker.tasks.len() as u64,
         })
     })?;
     Ok(left)
+}
+
+/// A ring that ends with its worker, however that ends.
+struct Retiring(Ring);
+
+impl Drop for Retiring {
+    fn drop(&mut self) {
+        self.0.retire();
+    }
 }
 
 async fn sweep(worker: Arc<Worker>, end: CancellationToken) {
@@ -465,7 +513,7 @@ async fn sweep(worker: Arc<Worker>, end: CancellationToken) {
 }
 
 /// Accepts until the proxy stops, then what still waits in the socket's queue, which closing it would reset.
-async fn accept(worker: Arc<Worker>, listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>) {
+async fn accept(worker: Arc<Worker>, listener: Listener, tls: Option<TlsAcceptor>) {
     let mut stop = pin!(worker.stop().cancelled());
     loop {
         let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
@@ -474,13 +522,21 @@ async fn accept(worker: Arc<Worker>, listener: tokio::net::TcpListener, tls: Opt
         })
         .await;
         match accepted {
-            None => return,
-            Some(Ok((stream, from))) => take(&worker, stream, from, tls.as_ref()),
+            None => break,
+            Some(Ok((socket, from))) => take(&worker, socket, from, tls.as_ref()),
             Some(Err(error)) if is_of_the_connection(&error) => {}
             Some(Err(error)) => {
                 tracing::warn!(%error, "no connection can be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+    // The runtime may not have been told of the last ones.
+    loop {
+        match listener.accept_now() {
+            Ok((socket, from)) => take(&worker, socket, from, tls.as_ref()),
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(_) => return,
         }
     }
 }
@@ -495,7 +551,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-fn take(worker: &Arc<Worker>, stream: TcpStream, from: SocketAddr, tls: Option<&TlsAcceptor>) {
+fn take(worker: &Arc<Worker>, socket: Socket, from: SocketAddr, tls: Option<&TlsAcceptor>) {
     let shared = worker.shared();
     shared.accepted.fetch_add(1, Ordering::Relaxed);
     let open = Connected::new(shared);
@@ -503,23 +559,21 @@ fn take(worker: &Arc<Worker>, stream: TcpStream, from: SocketAddr, tls: Option<&
         shared.refused_connections.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    // Small answers must not wait for acknowledgements; without the option they are slower, not wrong.
-    let _ = stream.set_nodelay(true);
     let peer = Peer::new(worker, from.ip(), tls.is_some());
     let tls = tls.cloned();
     let of_task = Arc::clone(worker);
     worker.tasks.spawn(async move {
         match tls {
-            None => client_h1::serve(of_task, Stream::Tcp(stream), peer).await,
-            Some(tls) => Box::pin(serve_tls(of_task, stream, tls, peer)).await,
+            None => client_h1::serve(of_task, Stream::plain(socket), peer).await,
+            Some(tls) => Box::pin(serve_tls(of_task, socket, tls, peer)).await,
         }
         drop(open);
     });
 }
 
-async fn serve_tls(worker: Arc<Worker>, stream: TcpStream, tls: TlsAcceptor, peer: Peer) {
+async fn serve_tls(worker: Arc<Worker>, socket: Socket, tls: TlsAcceptor, peer: Peer) {
     let patience = worker.limits().head_timeout;
-    match tokio::time::timeout(patience, tls.accept(stream)).await {
+    match tokio::time::timeout(patience, tls.accept(socket)).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             client_h2::serve(worker, stream, peer).await;
         }

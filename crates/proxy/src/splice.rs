@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
+use crate::ring::Side;
+use crate::socket::Raw;
 use crate::stream::Deadline;
 
 /// Bodies with at least this much still to come go this way: below it, the pipe costs more than the copy.
@@ -67,23 +67,26 @@ pub(crate) enum Broken {
 /// Moves exactly `left` bytes; each side may pause for as long as its patience.
 pub(crate) async fn move_all(
     pipes: &Pipes,
-    from: &TcpStream,
-    to: &TcpStream,
+    from: Raw<'_>,
+    to: Raw<'_>,
     mut left: u64,
     deadline: &mut Deadline,
     (source_patience, destination_patience): (Duration, Duration),
 ) -> Result<(), Broken> {
     let pipe = pipes.take().map_err(|_| Broken::Source)?;
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    deadline.set(Instant::now() + destination_patience);
+    // What was written before goes first.
+    within(deadline, |cx| to.poll_drained(cx))
+        .await
+        .map_err(|_| Broken::Destination)?;
     while left > 0 {
         let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
         deadline.set(Instant::now() + source_patience);
         // The pipe is empty here, so what would block is the source.
-        let moved = when_ready(deadline, |cx| {
-            attempt(from.poll_read_ready(cx), || {
-                from.try_io(Interest::READABLE, || {
-                    Ok(splice(from, None, &pipe.into, None, want, flags)?)
-                })
+        let moved = within(deadline, |cx| {
+            from.poll_step(cx, Side::Read, || {
+                Ok(splice(from, None, &pipe.into, None, want, flags)?)
             })
         });
         let mut in_pipe = match moved.await {
@@ -97,11 +100,9 @@ pub(crate) async fn move_all(
         left -= in_pipe as u64;
         while in_pipe > 0 {
             deadline.set(Instant::now() + destination_patience);
-            let moved = when_ready(deadline, |cx| {
-                attempt(to.poll_write_ready(cx), || {
-                    to.try_io(Interest::WRITABLE, || {
-                        Ok(splice(&pipe.out, None, to, None, in_pipe, flags)?)
-                    })
+            let moved = within(deadline, |cx| {
+                to.poll_step(cx, Side::Write, || {
+                    Ok(splice(&pipe.out, None, to, None, in_pipe, flags)?)
                 })
             });
             match moved.await {
@@ -114,37 +115,16 @@ pub(crate) async fn move_all(
     Ok(())
 }
 
-/// One step of a socket: `None` is to be tried again at once.
-fn attempt(
-    ready: Poll<io::Result<()>>,
-    step: impl FnOnce() -> io::Result<usize>,
-) -> Poll<Option<io::Result<usize>>> {
-    match ready {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
-        Poll::Ready(Ok(())) => match step() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
-            done => Poll::Ready(Some(done)),
-        },
-    }
-}
-
-async fn when_ready(
+/// Waits for a step; gives up at the deadline.
+async fn within<T>(
     deadline: &mut Deadline,
-    mut step: impl FnMut(&mut Context<'_>) -> Poll<Option<io::Result<usize>>>,
-) -> io::Result<usize> {
-    poll_fn(|cx| {
-        loop {
-            match step(cx) {
-                Poll::Ready(Some(done)) => return Poll::Ready(done),
-                Poll::Ready(None) => {}
-                Poll::Pending => {
-                    return deadline
-                        .poll(cx)
-                        .map(|()| Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-        }
+    mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    poll_fn(|cx| match step(cx) {
+        Poll::Pending => deadline
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into())),
+        done => done,
     })
     .await
 }

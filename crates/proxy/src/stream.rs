@@ -16,30 +16,44 @@ use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
+use crate::ring::RingSocket;
+use crate::socket::{Raw, Socket};
+
 /// A connection to a client or to an app.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// TCP or Unix, over the worker's ring.
+    Ring(RingSocket),
     /// Both halves run in one task, so the lock is never contended.
-    Tls(Box<Mutex<TlsStream<TcpStream>>>),
+    Tls(Box<Mutex<TlsStream<Socket>>>),
 }
 
 /// The half that is read.
 pub(crate) enum ReadHalf<'s> {
     Tcp(tcp::ReadHalf<'s>),
     Unix(unix::ReadHalf<'s>),
-    Tls(&'s Mutex<TlsStream<TcpStream>>),
+    Ring(&'s RingSocket),
+    Tls(&'s Mutex<TlsStream<Socket>>),
 }
 
 /// The half that is written.
 pub(crate) enum WriteHalf<'s> {
     Tcp(tcp::WriteHalf<'s>),
     Unix(unix::WriteHalf<'s>),
-    Tls(&'s Mutex<TlsStream<TcpStream>>),
+    Ring(&'s RingSocket),
+    Tls(&'s Mutex<TlsStream<Socket>>),
 }
 
 impl Stream {
-    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
+    pub(crate) fn plain(socket: Socket) -> Self {
+        match socket {
+            Socket::Tokio(stream) => Self::Tcp(stream),
+            Socket::Ring(socket) => Self::Ring(socket),
+        }
+    }
+
+    pub(crate) fn tls(stream: TlsStream<Socket>) -> Self {
         Self::Tls(Box::new(Mutex::new(stream)))
     }
 
@@ -53,6 +67,7 @@ impl Stream {
                 let (read, write) = stream.split();
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }
+            Self::Ring(socket) => (ReadHalf::Ring(socket), WriteHalf::Ring(socket)),
             Self::Tls(stream) => (ReadHalf::Tls(stream), WriteHalf::Tls(stream)),
         }
     }
@@ -63,23 +78,42 @@ impl Stream {
         let read = match self {
             Self::Tcp(stream) => stream.try_read(&mut byte),
             Self::Unix(stream) => stream.try_read(&mut byte),
+            Self::Ring(socket) => return socket.is_quiet(),
             Self::Tls(_) => return false,
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Sees to it that [`Stream::is_quiet`] is told what happens while nobody reads.
+    pub(crate) fn watch(&self) {
+        if let Self::Ring(socket) = self {
+            socket.watch();
+        }
+    }
+
     /// As [`Stream::is_quiet`], asking the kernel in any case: its flag may be waiting to be read with other news.
     pub(crate) fn is_quiet_now(&self) -> bool {
-        let peek = |fd: BorrowedFd<'_>| {
-            let mut byte = [0_u8; 1];
-            rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|_| ())
-        };
-        let peeked = match self {
-            Self::Tcp(stream) => peek(stream.as_fd()),
-            Self::Unix(stream) => peek(stream.as_fd()),
-            Self::Tls(_) => return false,
-        };
-        matches!(peeked, Err(Errno::AGAIN))
+        match self {
+            Self::Tcp(stream) => is_silent(stream.as_fd()),
+            Self::Unix(stream) => is_silent(stream.as_fd()),
+            Self::Ring(socket) => socket.is_quiet() && is_silent(socket.as_fd()),
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// Whether something has come that the runtime may not have told yet.
+    pub(crate) fn has_come(&self) -> bool {
+        match self {
+            Self::Ring(socket) => socket.has_come(),
+            Self::Tcp(_) | Self::Unix(_) => !self.is_quiet_now(),
+            Self::Tls(stream) => {
+                let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+                match stream.get_ref().0 {
+                    Socket::Tokio(socket) => !is_silent(socket.as_fd()),
+                    Socket::Ring(socket) => socket.has_come(),
+                }
+            }
+        }
     }
 
     /// Waits until something may be read, without a buffer to read it into.
@@ -87,12 +121,20 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => Pin::new(stream).poll_read_ready(cx),
+            Self::Ring(socket) => socket.poll_readable(cx),
             Self::Tls(stream) => {
                 let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
-                stream.get_ref().0.poll_read_ready(cx)
+                stream.get_ref().0.poll_readable(cx)
             }
         }
     }
+}
+
+/// Whether the kernel has neither bytes nor an end to read.
+fn is_silent(socket: BorrowedFd<'_>) -> bool {
+    let mut byte = [0_u8; 1];
+    let peeked = rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(peeked, Err(Errno::AGAIN))
 }
 
 impl std::fmt::Debug for Stream {
@@ -100,6 +142,7 @@ impl std::fmt::Debug for Stream {
         f.write_str(match self {
             Self::Tcp(_) => "Tcp",
             Self::Unix(_) => "Unix",
+            Self::Ring(_) => "Ring",
             Self::Tls(_) => "Tls",
         })
     }
@@ -107,9 +150,10 @@ impl std::fmt::Debug for Stream {
 
 impl ReadHalf<'_> {
     /// The socket itself, where nothing lies between it and the bytes.
-    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+    pub(crate) fn raw(&self) -> Option<Raw<'_>> {
         match self {
-            Self::Tcp(half) => Some(half.as_ref()),
+            Self::Tcp(half) => Some(Raw::Tokio(half.as_ref())),
+            Self::Ring(socket) => Some(Raw::Ring(socket)),
             Self::Unix(_) | Self::Tls(_) => None,
         }
     }
@@ -123,6 +167,7 @@ impl ReadHalf<'_> {
         ready!(match self {
             Self::Tcp(half) => Pin::new(half).poll_read(cx, &mut room),
             Self::Unix(half) => Pin::new(half).poll_read(cx, &mut room),
+            Self::Ring(socket) => return socket.poll_read(cx, into),
             Self::Tls(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_read(cx, &mut room)
@@ -134,10 +179,20 @@ impl ReadHalf<'_> {
 
 impl WriteHalf<'_> {
     /// The socket itself, where nothing lies between it and the bytes.
-    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+    pub(crate) fn raw(&self) -> Option<Raw<'_>> {
         match self {
-            Self::Tcp(half) => Some(half.as_ref()),
+            Self::Tcp(half) => Some(Raw::Tokio(half.as_ref())),
+            Self::Ring(socket) => Some(Raw::Ring(socket)),
             Self::Unix(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// Bytes that the kernel has taken, and whether it takes no more; known only where writes are gathered, and
+    /// [`WriteHalf::write_all`] returns before they have left.
+    pub(crate) fn gathered(&self) -> Option<(u64, bool)> {
+        match self {
+            Self::Ring(socket) => Some((socket.sent(), socket.has_failed())),
+            Self::Tcp(_) | Self::Unix(_) | Self::Tls(_) => None,
         }
     }
 
@@ -145,6 +200,7 @@ impl WriteHalf<'_> {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_write(cx, bytes),
             Self::Unix(half) => Pin::new(half).poll_write(cx, bytes),
+            Self::Ring(socket) => socket.poll_write(cx, bytes),
             Self::Tls(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_write(cx, bytes)
@@ -154,8 +210,8 @@ impl WriteHalf<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            // Sockets have no buffer of their own in user space.
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            // Sockets have no buffer of their own in user space; a ring's leaves with its next turn.
+            Self::Tcp(_) | Self::Unix(_) | Self::Ring(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_flush(cx)
@@ -168,6 +224,7 @@ impl WriteHalf<'_> {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
             Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Ring(socket) => socket.poll_shutdown(cx),
             Self::Tls(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_shutdown(cx)

@@ -142,6 +142,7 @@ impl Target {
 
     /// Keeps a connection for later, unless the target has left the table.
     pub(crate) fn give(&self, worker: usize, stream: Stream, limit: usize) {
+        stream.watch();
         let mut pool = self.pool(worker);
         if !self.retired.load(Ordering::SeqCst) && pool.len() < limit {
             pool.push(Idle {

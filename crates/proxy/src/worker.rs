@@ -19,6 +19,7 @@ use crate::balance::Chance;
 use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;
+use crate::ring::Ring;
 use crate::snapshot;
 use crate::splice::Pipes;
 use crate::stream::Buffer;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) trusted: Vec<Cidr>,
     pub(crate) listen: Vec<SocketAddr>,
+    /// Whether the workers move bytes by io_uring.
+    pub(crate) by_ring: bool,
     /// The port of HTTPS, where it is not 443.
     pub(crate) https_port: Option<u16>,
     pub(crate) connections: AtomicU64,
@@ -60,6 +63,7 @@ impl Shared {
         listen: Vec<SocketAddr>,
         https_port: Option<u16>,
         workers: usize,
+        by_ring: bool,
         access: Option<Arc<AccessLog>>,
         first: Option<RouteTable>,
     ) -> Self {
@@ -74,6 +78,7 @@ impl Shared {
             limits,
             trusted,
             listen,
+            by_ring,
             https_port: https_port.filter(|port| *port != 443),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -167,6 +172,7 @@ pub(crate) struct Worker {
     chance: Chance,
     scratch: Mutex<Vec<Scratch>>,
     pipes: Pipes,
+    ring: Option<Ring>,
     pub(crate) tasks: TaskTracker,
     /// A child of the shared token: waiting on it takes no lock that another thread holds.
     stop: CancellationToken,
@@ -191,7 +197,7 @@ const KEPT_SCRATCH: usize = 16;
 const KEPT_BYTES: usize = 32 * 1024;
 
 impl Worker {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, ring: Option<Ring>) -> Self {
         Self {
             index,
             stop: shared.stop.child_token(),
@@ -199,6 +205,7 @@ impl Worker {
             chance: Chance::new(RandomState::new().hash_one(index)),
             scratch: Mutex::default(),
             pipes: Pipes::default(),
+            ring,
             tasks: TaskTracker::new(),
         }
     }
@@ -221,6 +228,11 @@ impl Worker {
 
     pub(crate) fn pipes(&self) -> &Pipes {
         &self.pipes
+    }
+
+    /// The ring that moves this worker's bytes, where it has one.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
     }
 
     pub(crate) fn stop(&self) -> &CancellationToken {
@@ -291,6 +303,9 @@ impl Worker {
 
     /// Closes idle connections to apps that are too old or closed by the app.
     pub(crate) fn sweep(&self) {
+        if let Some(ring) = &self.ring {
+            ring.sweep();
+        }
         let targets: Vec<_> = self
             .shared
             .with_registry(|registry| registry.targets().map(Arc::clone).collect());

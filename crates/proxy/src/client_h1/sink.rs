@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
 use crate::access::Record;
 use crate::dress::Dress;
 use crate::exchange::{AnswerSink, ClientGone};
@@ -11,6 +9,7 @@ use crate::h1::Length;
 use crate::h1::body;
 use crate::h1::response::{self, Framing, ResponseHead};
 use crate::options::Limits;
+use crate::socket::Raw;
 use crate::stream::{Deadline, SMALL, WriteHalf};
 use crate::target::Target;
 
@@ -89,9 +88,9 @@ impl AnswerSink for ClientSink<'_, '_> {
         written.map_err(|_| ClientGone)
     }
 
-    fn raw(&self) -> Option<&TcpStream> {
+    fn raw(&self) -> Option<Raw<'_>> {
         match self.framing.body {
-            Length::Fixed(_) => self.write.tcp(),
+            Length::Fixed(_) => self.write.raw(),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use launchway_model::home::Home;
 use launchway_model::instance::TargetAddress;
 use launchway_model::route::{Backend, ProxyReply, ProxyRequest, Route, RouteTable, Target};
 use launchway_model::{InstanceId, ReleaseNumber};
-use launchway_proxy::options::Limits;
+use launchway_proxy::options::{Driver, Limits};
 use launchway_proxy::{Options, Running};
 
 /// How long anything may take on a loaded machine before a test calls it hung.
@@ -102,8 +102,15 @@ impl Proxy {
 pub fn options(home: &Path) -> Options {
     let mut options = Options::new(&Home::new(home), vec!["127.0.0.1:0".parse().unwrap()]);
     options.workers = 2;
+    options.driver = match std::env::var(DRIVER).as_deref() {
+        Ok("readiness") => Driver::Readiness,
+        _ => Driver::Auto,
+    };
     options
 }
+
+/// The environment variable that has the proxies of this suite run without io_uring.
+pub const DRIVER: &str = "LAUNCHWAY_TEST_PROXY_DRIVER";
 
 pub fn instance(serial: u64) -> InstanceId {
     format!("shop.web.v1.{serial}").parse().unwrap()

@@ -4,6 +4,7 @@
 
 mod control;
 mod differential;
+mod drivers;
 mod files;
 mod forwarding;
 mod harness;
