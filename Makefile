@@ -41,6 +41,12 @@ chaos: ## Break what can break under load for MINUTES (5); SEED=N replays a run
 	target=$$(cargo metadata --format-version 1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
 	"$$target/quick/launchway-chaos" --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench-proxy
+bench-proxy: ## Measure the proxy beside nginx, HAProxy and Caddy
+	@scripts/need bench-proxy
+	cargo build --release --locked --package launchway
+	cargo run --quiet --release --locked --package launchway-bench -- proxy
+
 .PHONY: build
 build: ## Build the release binary
 	cargo build --release --locked

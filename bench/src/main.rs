@@ -13,12 +13,21 @@
 mod deploys;
 mod memory;
 mod peer;
+mod proxy;
 mod sample;
 mod starts;
 
 use sample::Row;
 
 fn main() -> anyhow::Result<()> {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("proxy", wanted)) = given
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        eprintln!("measuring {}", launchway_e2e::launchway().display());
+        return proxy::run(wanted);
+    }
     eprintln!("measuring {}", launchway_e2e::launchway().display());
     let mut rows: Vec<Row> = Vec::new();
     for (what, measure) in [

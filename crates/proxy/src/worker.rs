@@ -192,7 +192,7 @@ pub(crate) struct Scratch {
 }
 
 /// Rooms that a worker keeps for later; each has about 48 KiB at most.
-const KEPT_SCRATCH: usize = 16;
+const KEPT_SCRATCH: usize = 64;
 /// Larger vectors are given back to the allocator.
 const KEPT_BYTES: usize = 32 * 1024;
 

@@ -39,6 +39,9 @@ pub(crate) struct Proxy {
     /// Log each request as a line of JSON to this file, which is rotated
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    /// How bytes are moved
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    driver: Driver,
     /// Take the sockets over from the proxy that runs here, which then ends: an upgrade that fails no request
     #[arg(long)]
     take_over: bool,
@@ -67,6 +70,28 @@ fn succeed(program: &std::path::Path) {
     }
 }
 
+/// How bytes are moved between visitors and apps.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Driver {
+    /// By io_uring where this machine allows it
+    Auto,
+    /// By io_uring, or not at all
+    #[value(name = "io_uring")]
+    IoUring,
+    /// By readiness (epoll)
+    Readiness,
+}
+
+impl From<Driver> for launchway_proxy::options::Driver {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Auto => Self::Auto,
+            Driver::IoUring => Self::IoUring,
+            Driver::Readiness => Self::Readiness,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
     args.from_parent.tie()?;
@@ -76,6 +101,7 @@ pub(crate) fn run(context: &Context, args: Proxy) -> anyhow::Result<ExitCode> {
     options.inherited.extend(args.from_parent.listener()?);
     options.admin = args.admin;
     options.trusted = args.trust;
+    options.driver = args.driver.into();
     options.take_over = args.take_over;
     options.access_log = args.access_log.map(AccessLog::new);
     anyhow::ensure!(
