@@ -6,6 +6,8 @@
 //! **Invariant:** once [`AnswerSink::begin`] was called nothing is tried again, and an answer that breaks off is cut, never ended
 //! as if it were whole.
 
+mod trouble;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -13,6 +15,7 @@ use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use self::trouble::Trouble;
 use crate::h1::body::{self, Decoder};
 use crate::h1::request::field_room;
 use crate::h1::response::{self, ResponseHead};
@@ -289,53 +292,6 @@ struct End {
     keep_alive: bool,
     upgraded: bool,
     whole: bool,
-}
-
-/// What went wrong between the proxy and one instance, or the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// The connection broke before it took a byte.
-    NothingSent,
-    /// The connection broke before a byte of the answer came.
-    NoAnswer,
-    /// The answer broke off or cannot be understood.
-    BadAnswer(&'static str),
-    /// The instance took too long.
-    TimedOut,
-    /// The client's body is at fault.
-    Source(SourceError),
-    /// The client has gone.
-    ClientGone,
-}
-
-impl Trouble {
-    fn is_the_targets(self) -> bool {
-        !matches!(self, Self::Source(_) | Self::ClientGone | Self::NothingSent)
-    }
-
-    fn failed(self) -> Failed {
-        match self {
-            Self::NothingSent | Self::NoAnswer => {
-                Failed::Answerable(502, "the app closed the connection without an answer")
-            }
-            Self::BadAnswer(_) => Failed::Answerable(502, "the app's answer is not valid"),
-            Self::TimedOut => Failed::Answerable(504, "the app took too long to answer"),
-            Self::Source(SourceError::Bad(reason)) => Failed::Answerable(400, reason),
-            Self::Source(SourceError::TooLarge) => {
-                Failed::Answerable(413, "the request's body is too large")
-            }
-            Self::Source(SourceError::TimedOut) => {
-                Failed::Answerable(408, "the request's body came too slowly")
-            }
-            Self::Source(SourceError::Gone) | Self::ClientGone => Failed::Cut,
-        }
-    }
-}
-
-impl From<ClientGone> for Trouble {
-    fn from(_: ClientGone) -> Self {
-        Self::ClientGone
-    }
 }
 
 #[expect(

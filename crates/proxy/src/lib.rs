@@ -2,7 +2,8 @@
 //!
 //! A proxy is a process of its own. It serves from the last table that control applied, kept as a snapshot, so it starts and
 //! serves without control; control speaks to it over a Unix socket ([`launchway_model::route`]). Each core has one thread with
-//! its own runtime, listening sockets and connections to apps; the threads share the route table, swapped as a whole.
+//! its own runtime, listening sockets and connections to apps; the threads share the route table, swapped as a whole. Bytes are
+//! moved by io_uring where the machine allows it, by readiness elsewhere; everything above that is the same code.
 //!
 //! HTTP/1.1 is our own, from bytes up ([`h1`]); HTTP/2 to clients is hyper's. Apps are spoken to over HTTP/1.1 on TCP or Unix
 //! sockets.
@@ -52,4 +53,5 @@ mod worker;
 
 pub use error::ProxyError;
 pub use options::Options;
+pub use ring::available as io_uring_available;
 pub use server::{Running, run, start};

@@ -66,6 +66,7 @@ pub(crate) fn run(context: &Context, _: Doctor) -> anyhow::Result<ExitCode> {
     checks.push(disk(settings.home()));
     checks.push(memory());
     checks.push(open_files());
+    checks.push(io_uring());
     checks.push(home_folder(settings.home()));
     checks.extend(server(context));
     context.output.result(&checks, |output| {
@@ -313,6 +314,21 @@ fn open_files() -> Check {
         },
         Some(number) => good("open files", format!("up to {number} a process")),
         None => good("open files", "unlimited"),
+    }
+}
+
+fn io_uring() -> Check {
+    match launchway_proxy::io_uring_available() {
+        Ok(()) => good("io_uring", "the proxy moves bytes by it"),
+        Err(error) => Check {
+            name: "io_uring",
+            verdict: Verdict::Lacking,
+            found: format!(
+                "not to be had ({error}): the proxy works by readiness, at a higher cost a request; it needs Linux 6.1 and \
+                 no container that forbids it"
+            ),
+            mend: None,
+        },
     }
 }
 

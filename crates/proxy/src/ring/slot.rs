@@ -84,6 +84,8 @@ pub(super) struct Slot {
     pub(super) inbox: Inbox,
     /// Whether the last receive filled its buffer, so that more is likely to be there.
     pub(super) is_bulky: bool,
+    /// Bytes read past the ring since the reader last let others run.
+    pub(super) burst: usize,
     pub(super) outbox: Outbox,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -100,6 +102,7 @@ impl Slot {
             generation: 0,
             inbox: Inbox::Idle,
             is_bulky: false,
+            burst: 0,
             outbox: Outbox::default(),
             reader: None,
             writer: None,

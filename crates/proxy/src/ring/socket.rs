@@ -9,14 +9,17 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
+use super::Core;
 use super::buffers::SIZE;
 use super::slot::{Inbox, Readiness};
-use super::{Core, Operation, State};
+use super::state::{Operation, State};
 
 /// Written bytes that may wait for the kernel to take them.
 const ROOM: usize = 64 * 1024;
 /// Pieces of at least this size are tried at once, without a copy: gathering gains nothing there.
 const DIRECT: usize = 16 * 1024;
+/// Bytes that are read past the ring in one go.
+const BURST: usize = 256 * 1024;
 
 /// A connection of a ring; dropping it closes the connection and gives up what is not sent.
 pub(crate) struct RingSocket {
@@ -55,8 +58,18 @@ impl RingSocket {
             return Poll::Ready(Ok(size));
         }
         if matches!(held.inbox, Inbox::Idle) && held.is_bulky && into.len() > SIZE {
+            if held.burst >= BURST {
+                // Bytes that are always there must not keep the ring from turning, nor others from running.
+                held.burst = 0;
+                state.need_turn();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match rustix::net::recv(held.socket(), &mut *into, RecvFlags::DONTWAIT) {
-                Ok((size, _)) => return Poll::Ready(Ok(size)),
+                Ok((size, _)) => {
+                    held.burst += size;
+                    return Poll::Ready(Ok(size));
+                }
                 Err(Errno::AGAIN | Errno::INTR) => held.is_bulky = false,
                 Err(error) => return Poll::Ready(Err(error.into())),
             }

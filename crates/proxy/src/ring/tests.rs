@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::Builder;

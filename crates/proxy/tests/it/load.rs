@@ -176,7 +176,7 @@ fn successors_take_over_without_a_failed_request() {
                         client = Client::connect(address);
                     }
                     // A moment in which the connection is idle.
-                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    std::thread::sleep(Duration::from_millis(2));
                 }
                 done
             })
