@@ -306,7 +306,7 @@ async fn tell_routing(control: &Control, app: &AppName) -> Result<(), Problem> {
 }
 
 /// A host name in lower case, with at most a leading `*.`.
-fn check_domain(domain: &str) -> Result<String, Problem> {
+pub(crate) fn check_domain(domain: &str) -> Result<String, Problem> {
     let domain = domain.trim().trim_end_matches('.').to_ascii_lowercase();
     let wrong = |rule: &str| {
         Problem::invalid(format!("`{domain}` is not a host name: {rule}"))

@@ -23,7 +23,7 @@ use crate::routes::{self, Proxy};
 use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
-use crate::{auth, builds, deploys, problem, reconcile, samples, scans};
+use crate::{auth, builds, deploys, problem, reconcile, samples, scans, triggers};
 
 /// How many events may wait for the loop.
 const EVENTS: usize = 1024;
@@ -47,6 +47,7 @@ pub struct Control {
     pub(crate) wake: Wake,
     pub(crate) deploying: deploys::Deploying,
     pub(crate) metrics: Metrics,
+    pub(crate) looking: triggers::Looking,
     pub(crate) samples: Mutex<Samples>,
     /// Time series of all of it.
     pub(crate) monitoring: Monitoring,
@@ -149,6 +150,7 @@ impl Control {
             deploying: deploys::Deploying::default(),
             metrics: Metrics::new(),
             monitoring,
+            looking: triggers::Looking::default(),
             samples: Mutex::default(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -205,6 +207,9 @@ impl Control {
         outer.spawn(monitoring::run(control.clone(), cancel.clone()));
         outer.spawn(scans::watch::run(control.clone(), cancel.clone()));
         outer.spawn(scans::update::run(control.clone(), cancel.clone()));
+        outer.spawn(triggers::deliveries::run(control.clone(), cancel.clone()));
+        outer.spawn(triggers::clock::run(control.clone(), cancel.clone()));
+        outer.spawn(triggers::statuses::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.

@@ -59,8 +59,24 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
+    run_with(folder, arguments, limit, &[]).await
+}
+
+/// The same with further variables, which win over ours.
+pub(crate) async fn run_with<I, S>(
+    folder: &Path,
+    arguments: I,
+    limit: Duration,
+    env: &[(String, String)],
+) -> Result<String, GitError>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
     let mut command = command(folder);
-    command.args(arguments);
+    command
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .args(arguments);
     let child = command.spawn().map_err(GitError::Spawn)?;
     let output = tokio::time::timeout(limit, child.wait_with_output())
         .await

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use launchway_model::api::{DeployAccepted, DeployRequest};
 use launchway_model::build::BuildRequest;
 use launchway_model::suggest::did_you_mean;
-use launchway_model::{AppName, Problem};
+use launchway_model::{AppName, BuildId, Problem};
 
 use crate::git::{self, GitError};
 use crate::{Control, problem};
@@ -146,10 +146,10 @@ pub async fn pushed(
 }
 
 /// What is known of a commit.
-struct Details {
-    commit: String,
-    subject: String,
-    author: String,
+pub(crate) struct Details {
+    pub(crate) commit: String,
+    pub(crate) subject: String,
+    pub(crate) author: String,
 }
 
 async fn queue(
@@ -183,20 +183,30 @@ async fn queue(
         deploy,
         origin: Default::default(),
     };
-    let build = control
-        .store
-        .queue_build(&request, "a runner is started", now)
-        .await
-        .map_err(problem::store)?;
-    control.wake.builds.notify_one();
-    control.wake.changed();
-    tracing::info!(%app, %build, commit = details.commit, cause, "build queued");
+    let build = queue_request(control, &request).await?;
     Ok(DeployAccepted {
         app,
         build,
         commit: details.commit,
         subject: details.subject,
     })
+}
+
+/// Queues a build whose commit is in the app's repository.
+pub(crate) async fn queue_request(
+    control: &Control,
+    request: &BuildRequest,
+) -> Result<BuildId, Problem> {
+    let build = control
+        .store
+        .queue_build(request, "a runner is started", Timestamp::now())
+        .await
+        .map_err(problem::store)?;
+    control.wake.builds.notify_one();
+    control.wake.changed();
+    let (app, commit, cause) = (&request.app, &request.commit, &request.cause);
+    tracing::info!(%app, %build, commit, cause, "build queued");
+    Ok(build)
 }
 
 /// A place to fetch from.
@@ -428,7 +438,7 @@ async fn pushed_commit(
 }
 
 /// Where a branch of a path or URL is kept. One flat name a branch: `feature` and, later, `feature/cart` can both be there.
-fn source_ref(branch: &str) -> String {
+pub(crate) fn source_ref(branch: &str) -> String {
     format!("{SOURCES}/{}", branch.replace('/', "%2f"))
 }
 
@@ -571,7 +581,7 @@ fn no_commit(commit: &str, place: &str, branch: Option<&str>) -> Problem {
 }
 
 /// What git knows of a revision.
-async fn details_of(folder: &Path, revision: &str) -> Result<Details, GitError> {
+pub(crate) async fn details_of(folder: &Path, revision: &str) -> Result<Details, GitError> {
     let format = "--format=%H%x00%s%x00%an <%ae>";
     let arguments = [
         "log",

@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod apps;
+pub(crate) mod branches;
 pub(crate) mod builds;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -37,6 +38,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod tokens;
 pub(crate) mod uninstall;
+pub(crate) mod triggers;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 

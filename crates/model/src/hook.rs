@@ -268,6 +268,8 @@ pub struct PullRequest {
     #[serde(default)]
     state: String,
     #[serde(default)]
+    updated_at: String,
+    #[serde(default)]
     user: Option<User>,
     head: Side,
     base: Side,
@@ -314,6 +316,7 @@ impl PullRequest {
             branch: self.head.reference,
             target: self.base.reference,
             fork: fork.map(|fork| cut(&fork)),
+            updated: cut(&self.updated_at),
         }
     }
 }
@@ -351,6 +354,8 @@ pub struct MergeAttributes {
     url: String,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    updated_at: String,
     source_branch: String,
     target_branch: String,
     #[serde(default)]
@@ -388,6 +393,7 @@ impl MergeAttributes {
             branch: self.source_branch,
             target: self.target_branch,
             fork,
+            updated: cut(&self.updated_at),
         }
     }
 }

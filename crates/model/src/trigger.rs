@@ -60,6 +60,9 @@ pub struct Change {
     /// The repository that it comes from (`user/repository`), where that is not the app's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<String>,
+    /// When the forge last changed it, in the forge's own words, which sort by time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub updated: String,
 }
 
 /// A trigger that a pipeline names for itself.
@@ -268,4 +271,16 @@ pub struct Delivery {
     pub at: Timestamp,
     /// What came of it.
     pub outcome: String,
+}
+
+/// What a look at a remote repository found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct LookReport {
+    /// The builds that it queued, with their branches.
+    #[schema(value_type = Vec<(String, u64)>)]
+    pub queued: Vec<(String, BuildId)>,
+    /// Branches that are gone.
+    pub gone: Vec<String>,
+    /// How many branches, tags and pull requests there are.
+    pub seen: u64,
 }

@@ -286,7 +286,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a delivery in; says whether its id is new. `payload` is what is to be done, if anything is.
+    /// Takes a delivery in; says whether its id (and its digest, where it has one) is new. `payload` is what is to be done,
+    /// if anything is.
     ///
     /// # Errors
     /// The database refuses, or the app does not exist.
@@ -295,10 +296,11 @@ impl Store {
         app: &AppName,
         delivery: &Delivery,
         payload: Option<&str>,
+        digest: Option<&[u8]>,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "INSERT INTO delivery (app, id, event, at, payload, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (app, id) DO NOTHING",
+            "INSERT INTO delivery (app, id, event, at, payload, outcome, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO NOTHING",
         )
         .bind(app.as_str())
         .bind(&delivery.id)
@@ -306,6 +308,7 @@ impl Store {
         .bind(delivery.at.as_millisecond())
         .bind(payload)
         .bind(&delivery.outcome)
+        .bind(digest)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

@@ -9,6 +9,7 @@ mod credentials;
 mod deploys;
 mod running;
 mod scans;
+mod triggers;
 
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +25,9 @@ use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetC
 use launchway_model::deploy::{Deploy, Release};
 use launchway_model::instance::Instance;
 use launchway_model::scan::{ScanBrief, ScanReport};
+use launchway_model::trigger::{
+    Branch, Delivery, HookSecret, LookReport, TriggerSettings, Triggers,
+};
 use launchway_model::{Problem, suggest};
 use utoipa::openapi::schema::Type;
 
@@ -311,6 +315,46 @@ pub(crate) fn endpoints() -> Endpoints {
             .takes::<RunRequest>()
             .streams::<RunOutput>(&[JSON_LINES]),
         )
+        // What starts builds.
+        .get(
+            "/apps/{app}/triggers",
+            triggers::get,
+            about("triggers", "What makes an app's builds start by themselves").answers::<Triggers>(),
+        )
+        .put(
+            "/apps/{app}/triggers",
+            triggers::set,
+            about("triggers", "Replace an app's trigger settings")
+                .takes::<TriggerSettings>()
+                .answers::<Triggers>(),
+        )
+        .post(
+            "/apps/{app}/triggers/secret",
+            triggers::secret,
+            about(
+                "triggers",
+                "Make a new secret for an app's webhooks, which is shown this once",
+            )
+            .creates::<HookSecret>(),
+        )
+        .post(
+            "/apps/{app}/triggers/poll",
+            triggers::look,
+            about("triggers", "Look at an app's remote repository now").answers::<LookReport>(),
+        )
+        .get(
+            "/apps/{app}/branches",
+            triggers::branches,
+            about("triggers", "Branches, tags and pull requests with their last builds")
+                .lists::<Branch>(),
+        )
+        .get(
+            "/apps/{app}/deliveries",
+            triggers::deliveries,
+            about("triggers", "Webhooks that came, newest first")
+                .limited()
+                .lists::<Delivery>(),
+        )
         // Secrets for builds.
         .get(
             "/credentials",
@@ -324,7 +368,7 @@ pub(crate) fn endpoints() -> Endpoints {
             credentials::set,
             about(
                 "credentials",
-                "Store a credential in place of the one of the same id, app and branches",
+        "Store a credential in place of the one of the same id, app and branches",
             )
             .takes::<SetCredential>()
             .answers::<Credential>(),
@@ -403,6 +447,9 @@ pub(crate) async fn unknown(uri: Uri) -> ApiProblem {
         "tokens",
         "login-links",
         "credentials",
+        "triggers",
+        "branches",
+        "deliveries",
         "openapi.json",
         "description",
         "domains",

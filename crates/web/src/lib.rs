@@ -3,7 +3,7 @@
 //! An edge parses, authenticates, calls one function of [`launchway_control`], and prints. It decides nothing about
 //! apps, knows no SQL and no supervisor, and serves no visitor of an app: that is the proxy's work.
 //!
-//! **Invariants:** everything but `/healthz`, `/login` and the assets needs a token or a session; a request that
+//! **Invariants:** everything but `/healthz`, `/login`, `/hooks` (whose senders sign) and the assets needs a token or a session; a request that
 //! changes something by a session must come from our own origin; no text of a user's reaches a page unescaped.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -28,6 +28,7 @@ mod auth;
 mod extract;
 mod git;
 mod headers;
+mod hooks;
 mod measure;
 mod openapi;
 mod problem;
@@ -101,6 +102,7 @@ fn build(control: Arc<Control>, cancel: CancellationToken) -> (Router, Web) {
         .merge(prometheus::federate().layer(guarded()))
         .nest("/git", git::routes(&web))
         .merge(agents::routes(&web))
+        .merge(hooks::routes())
         .merge(pages::routes(&web))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))

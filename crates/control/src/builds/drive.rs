@@ -15,6 +15,7 @@ use launchway_model::runner::{
     ScannerJob,
 };
 use launchway_model::scan::ScanReport;
+use launchway_model::trigger::TriggerSpec;
 use launchway_model::{PROTOCOL, Problem};
 use launchway_pipeline::{runner, spool};
 use launchway_store::{BuildEnd, BuildUpdate, NewRelease, StoredBuild};
@@ -24,7 +25,7 @@ use super::needs;
 use super::remote::{Lost, Remote};
 use crate::confinement::Whose;
 use crate::problem::Persist;
-use crate::{Control, config, credentials, problem, scans, users};
+use crate::{Control, config, credentials, problem, scans, triggers, users};
 
 /// How often the spool of a running build is looked at: often while it is young, since a cached build takes a blink.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -86,6 +87,13 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
         control.wake.deploys.notify_one();
     }
     control.wake.changed();
+    // Remotes may be asked for it; the next build of this app need not wait.
+    if let Ok(control) = control.shared() {
+        let request = stored.build.request;
+        control.tasks.clone().spawn(async move {
+            triggers::upstream::ended(&control, &request, result).await;
+        });
+    }
 }
 
 /// The tree that an agent delivered belongs to the app's user, as one that was made here does.
@@ -154,6 +162,8 @@ struct State {
     /// What the build's steps found since the last look.
     scanned: Option<ScanReport>,
     runner: Option<u32>,
+    /// What the pipeline says that starts further builds, until it is written.
+    triggers: Option<Vec<TriggerSpec>>,
 }
 
 impl State {
@@ -161,7 +171,13 @@ impl State {
         let at = event.at;
         match event.kind {
             RunnerEventKind::Started { pid, .. } => self.runner = Some(pid),
-            RunnerEventKind::Planned { spec, stages, .. } => {
+            RunnerEventKind::Planned {
+                spec,
+                stages,
+                triggers,
+                ..
+            } => {
+                self.triggers = Some(triggers);
                 self.update.spec = Some(*spec);
                 self.update.stages = stages
                     .into_iter()
@@ -311,6 +327,9 @@ impl Follower {
                     .map_err(problem::store)?;
                 control.wake.changed();
             }
+            if let Some(triggers) = self.state.triggers.take() {
+                triggers::upstream::planned(control, &stored.build.request, &triggers).await;
+            }
             if let Some((result, problem)) = self.state.ended.take() {
                 self.reap();
                 return Ok(Followed::Ended(Box::new(self.state), result, problem));
@@ -443,9 +462,16 @@ async fn job(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<R
     for folder in [folder, &persist, &home.trees(&request.app)] {
         std::fs::create_dir_all(folder).map_err(|error| problem::file("make", folder, &error))?;
     }
+    // What a stranger's build leaves must not reach the app's own builds.
+    let foreign = request.origin.is_foreign();
+    let (app_home, app_cache) = if foreign {
+        (folder.join("tmp/home"), folder.join("tmp/cache"))
+    } else {
+        (home.app_home(&request.app), home.app_cache(&request.app))
+    };
     let own = [
-        home.app_home(&request.app),
-        home.app_cache(&request.app),
+        app_home.clone(),
+        app_cache.clone(),
         persist,
         tree.clone(),
         folder.join("tmp"),
@@ -455,7 +481,11 @@ async fn job(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<R
     if let Some(user) = user {
         make_record_folders(folder, user).map_err(|error| problem::file("make", folder, &error))?;
     }
-    let sandbox = control.confinement.of_build(settings, whose, id)?;
+    let mut sandbox = control.confinement.of_build(settings, whose, id)?;
+    if let Some(sandbox) = sandbox.as_mut().filter(|_| foreign) {
+        let lasting = [home.app_home(&request.app), home.app_cache(&request.app)];
+        sandbox.writable.retain(|path| !lasting.contains(path));
+    }
     let seen_at = sandbox
         .as_ref()
         .and_then(|sandbox| sandbox.mount_at.as_deref());
@@ -473,8 +503,8 @@ async fn job(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<R
         branch: request.branch.clone(),
         folder: folder.to_owned(),
         tree,
-        home: home.app_home(&request.app),
-        cache: home.app_cache(&request.app),
+        home: app_home,
+        cache: app_cache,
         persist: home.app_persist(&request.app),
         description: app.description.clone(),
         env: BTreeMap::new(),
