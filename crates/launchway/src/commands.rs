@@ -37,8 +37,8 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod tokens;
-pub(crate) mod uninstall;
 pub(crate) mod triggers;
+pub(crate) mod uninstall;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 

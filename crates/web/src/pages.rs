@@ -7,7 +7,9 @@ pub mod access;
 pub mod agents;
 pub mod alerts;
 pub mod app;
+pub mod branches;
 pub mod build;
+pub mod credentials;
 pub mod deploy;
 pub mod findings;
 pub mod log;
@@ -38,7 +40,7 @@ pub use launchway_control::monitoring::Sample;
 pub struct Frame {
     /// The title in the browser's tab.
     pub title: String,
-    /// Which part of the navigation is marked: `apps`, `builds`, `alerts`, `access`, or none.
+    /// Which part of the navigation is marked: `apps`, `builds`, `alerts`, `credentials`, `access`, or none.
     pub section: &'static str,
     /// A line on what was just done.
     pub notice: Option<String>,
@@ -183,6 +185,8 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/apps/{app}/live", get(live::app))
         .route("/apps/{app}/history", get(app::show_history))
         .route("/apps/{app}/releases/{release}", get(release::show))
+        .route("/apps/{app}/branches", get(branches::show))
+        .route("/apps/{app}/branches/look", post(branches::look))
         .route("/apps/{app}/logs", get(log::show))
         .route("/apps/{app}/logs/live", get(live::logs))
         .route("/apps/{app}/settings", get(settings::show))
@@ -206,6 +210,11 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/agents", get(agents::show).post(agents::create))
         .route("/agents/{agent}/switch", post(agents::switch))
         .route("/agents/{agent}/revoke", post(agents::revoke))
+        .route(
+            "/credentials",
+            get(credentials::show).post(credentials::set),
+        )
+        .route("/credentials/remove", post(credentials::remove))
         .route("/access", get(access::show))
         .route("/access/tokens", post(access::create))
         .route("/access/tokens/{token}/revoke", post(access::revoke))

@@ -10,5 +10,6 @@ mod kills;
 mod page;
 mod pipeline;
 mod push;
+mod secrets;
 mod up;
 mod upgrade;

@@ -374,6 +374,9 @@ impl Done {
             "domains" => "The host names were changed.",
             "cancelled" => "It was cancelled.",
             "revoked" => "The token is not valid any more.",
+            "looked" => "The remote was looked at.",
+            "credential" => "The credential is stored.",
+            "forgotten" => "The credential is removed.",
             _ => return None,
         };
         Some(words.to_owned())

@@ -4,6 +4,7 @@
 
 mod access;
 mod alerts;
+mod hooks;
 mod interface;
 mod monitoring;
 mod pages;
