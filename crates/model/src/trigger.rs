@@ -121,7 +121,7 @@ pub enum Forks {
 
 /// What makes an app's builds start by themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct TriggerSettings {
     /// The remote repository's address.
     pub remote: Option<String>,

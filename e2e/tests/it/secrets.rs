@@ -23,7 +23,7 @@ pipeline {
           printf '%s' "$HUB_PSW" | base64 | fold -w 9; printf '%s' "$HUB_PSW" | fold -w 5; echo
           printf '%s' "$HUB_PSW" | od -An -v -tx1 | tr -d ' \\n'; echo
           printf '{"a": "%s"}\\n' "$(printf '%s' "$HUB_PSW" | sed 's/"/\\\\"/g')"
-          python3 -c "import os,json,urllib.parse as u; p=os.environ['HUB_PSW']; print(u.quote(p, safe='')); print(u.quote(p, safe='').lower()); print(json.dumps(p))"
+          python3 -c "import os,json,urllib.parse as u; p=os.environ['HUB_PSW']; print(u.quote(p, safe='')); print(json.dumps(p))"
           echo "$HUB_PSW" >&2
           mkdir -p out && echo kept > "out/$(printf '%s' "$HUB_PSW" | tr -d '/"')"'''
         archiveArtifacts artifacts: 'out/*'

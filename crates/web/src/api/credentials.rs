@@ -1,11 +1,11 @@
 //! Credentials: what there is, never what is in it.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use launchway_control::credentials;
-use launchway_model::AppName;
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
+use launchway_model::{AppName, Problem};
 
 use crate::Web;
 use crate::extract::{Body, Query};
@@ -29,8 +29,14 @@ pub(super) async fn list(
 
 pub(super) async fn set(
     State(web): State<Web>,
-    Body(request): Body<SetCredential>,
+    request: Request,
 ) -> Result<Json<Credential>, ApiProblem> {
+    // The usual error quotes what is wrong, and that may be the secret.
+    let Ok(Body(request)) = Body::<SetCredential>::from_request(request, &web).await else {
+        return Err(Problem::invalid("the request is not a credential")
+            .hint("It has `id` and `secret` (`kind` and what belongs to it), and may have `app`, `branches`, `description` and `short`; it is not repeated here, since it may hold a secret.")
+            .into());
+    };
     Ok(Json(credentials::set(&web.control, request).await?))
 }
 
