@@ -9,14 +9,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use launchway_model::shim::Sandbox;
+use launchway_model::shim::{Sandbox, Seat};
 use launchway_model::{AppName, BuildId, InstanceId, Problem};
 use launchway_supervisor::ownership;
 use launchway_supervisor::sandbox::{self, CgroupAbility, Namespaces};
 use sha2::{Digest as _, Sha256};
 
 use crate::settings::Settings;
-use crate::{problem, users};
+use crate::{networks, problem, users};
 
 /// The path at which builds and instances see their tree.
 pub(crate) const PLACE: &str = "/app";
@@ -170,6 +170,7 @@ impl Confinement {
         whose: Whose<'_>,
         instance: &InstanceId,
         seen_at: Option<&Path>,
+        seat: Option<Seat>,
     ) -> Result<Sandbox, Problem> {
         let cgroup = self.cgroup.then(|| group(settings, instance));
         if !self.mounts {
@@ -179,12 +180,17 @@ impl Confinement {
             });
         }
         let home = &settings.home;
+        let mut base = self.base(settings, whose)?;
+        if seat.is_some() {
+            base.replaced.extend(networks::files(&home.app(whose.app))?);
+        }
         Ok(Sandbox {
+            network: seat,
             mount_at: seen_at.map(Path::to_path_buf),
             writable: vec![home.app_home(whose.app), home.app_persist(whose.app)],
             user: whose.user,
             cgroup,
-            ..self.base(settings, whose)?
+            ..base
         })
     }
 
@@ -266,11 +272,17 @@ fn closed_above(path: &Path) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-/// The control group's name. A machine can hold several installations, whose instances have the same names.
+/// The control group's name.
 fn group(settings: &Settings, instance: &InstanceId) -> String {
-    let hash = Sha256::digest(settings.home.root().as_os_str().as_encoded_bytes());
+    format!("{}-{instance}", key(settings.home.root()))
+}
+
+/// What tells one installation's groups, bridges and rules from another's on the same machine, whose instances have the same
+/// names: eight hexadecimal digits.
+pub(crate) fn key(home: &Path) -> String {
+    let hash = Sha256::digest(home.as_os_str().as_encoded_bytes());
     format!(
-        "{:02x}{:02x}{:02x}{:02x}-{instance}",
+        "{:02x}{:02x}{:02x}{:02x}",
         hash[0], hash[1], hash[2], hash[3]
     )
 }

@@ -18,6 +18,7 @@ use crate::agents::Agents;
 use crate::confinement::Confinement;
 use crate::metrics::Metrics;
 use crate::monitoring::{self, Monitoring};
+use crate::networks::Networks;
 use crate::reconcile::{Event, Observed};
 use crate::routes::{self, Proxy};
 use crate::samples::Samples;
@@ -36,6 +37,8 @@ pub struct Control {
     pub(crate) supervisor: Supervisor,
     /// How instances are kept apart on this host.
     pub(crate) confinement: Confinement,
+    /// The private networks of instances.
+    pub(crate) networks: Networks,
     pub(crate) tokens: auth::Tokens,
     pub(crate) agents: Agents,
     /// To the loop that owns the instances.
@@ -138,6 +141,7 @@ impl Control {
         let mut control = Self {
             supervisor: Supervisor::new(settings.binary.clone(), home.clone()),
             confinement: Confinement::of_this_host(&settings),
+            networks: Networks::of_this_host(settings.isolate),
             settings,
             store,
             vault,

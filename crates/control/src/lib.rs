@@ -35,6 +35,7 @@ pub mod triggers;
 mod core;
 mod git;
 mod metrics;
+mod networks;
 mod ports;
 mod probe;
 mod problem;

@@ -4,7 +4,7 @@
 //! interval. An answer counts only when the process that listens is one of the instance's own: something else that
 //! happens to hold the port must not make a release look healthy.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,7 +77,9 @@ pub(crate) struct Report {
 pub(crate) struct Subject {
     pub(crate) id: InstanceId,
     /// Where it takes requests; absent where it takes none.
-    pub(crate) port: Option<u16>,
+    pub(crate) address: Option<SocketAddr>,
+    /// Whether it may choose its port by itself: nobody else is in its network.
+    pub(crate) any_port: bool,
     pub(crate) health: HealthSpec,
     /// The Host header's value.
     pub(crate) host: String,
@@ -138,7 +140,7 @@ async fn ended(mut shim: watch::Receiver<ShimView>, was: u32) {
 
 /// One run of the app: from its start for as long as it lives.
 async fn watch_one_run(last: &mut Option<Report>, subject: &Subject, events: &mpsc::Sender<Event>) {
-    let Some(port) = subject.port else {
+    let Some(mut address) = subject.address else {
         tokio::time::sleep(if subject.assumed {
             Duration::ZERO
         } else {
@@ -154,9 +156,20 @@ async fn watch_one_run(last: &mut Option<Report>, subject: &Subject, events: &mp
     let mut pause = EAGER.0;
     let mut verified = false;
     loop {
-        let mut finding = probe(subject, port).await;
+        let mut finding = probe(subject, address).await;
+        if finding == Finding::Refused
+            && subject.any_port
+            && let Some(port) = only_port(subject).await
+            && port != address.port()
+        {
+            address.set_port(port);
+            // The loop is gone only when control ends.
+            let id = subject.id.clone();
+            let _ = events.send(Event::Listens { id, port }).await;
+            finding = probe(subject, address).await;
+        }
         if finding == Finding::Healthy && !verified {
-            verified = is_own_listener(subject, port).await;
+            verified = is_own_listener(subject, address.port()).await;
             if !verified {
                 finding = Finding::Foreign;
             }
@@ -224,16 +237,22 @@ async fn is_own_listener(subject: &Subject, port: u16) -> bool {
     looked.await.unwrap_or(false)
 }
 
-async fn probe(subject: &Subject, port: u16) -> Finding {
+/// The port on which the instance listens, where it is one alone.
+async fn only_port(subject: &Subject) -> Option<u16> {
+    let shim = subject.shim.borrow().status.shim_pid;
+    let looked = tokio::task::spawn_blocking(move || observe::only_port(shim));
+    looked.await.unwrap_or_default()
+}
+
+async fn probe(subject: &Subject, address: SocketAddr) -> Finding {
     let limit = Duration::from_millis(subject.health.timeout_ms.max(1));
-    match tokio::time::timeout(limit, ask(subject, port)).await {
+    match tokio::time::timeout(limit, ask(subject, address)).await {
         Ok(finding) => finding,
         Err(_) => Finding::TimedOut,
     }
 }
 
-async fn ask(subject: &Subject, port: u16) -> Finding {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+async fn ask(subject: &Subject, address: SocketAddr) -> Finding {
     let Ok(stream) = TcpStream::connect(address).await else {
         return Finding::Refused;
     };

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use launchway_model::app::{HealthSpec, Limits};
+use launchway_model::app::{HealthSpec, Limits, NetworkSpec};
 use launchway_model::deploy::Release;
-use launchway_model::shim::ShimSpec;
+use launchway_model::shim::{Seat, ShimSpec};
 use launchway_model::{
     AppName, BuildId, InstanceId, PROTOCOL, Problem, ProcessType, ReleaseNumber,
 };
 
 use crate::confinement::Whose;
-use crate::{Control, config, problem, users, wiring};
+use crate::{Control, config, networks, problem, users, wiring};
 
 /// How to run one process type of one release: a shim's specification but for the instance's own name and port.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,8 @@ pub(crate) struct Recipe {
     pub(crate) user: Option<(u32, u32)>,
     pub(crate) folder: Option<String>,
     pub(crate) limits: Limits,
+    /// Which network it is in.
+    pub(crate) network: NetworkSpec,
     pub(crate) grace: Duration,
     pub(crate) health: HealthSpec,
     /// Whether its instances take requests: they get a port, are probed and routed.
@@ -43,6 +45,14 @@ impl Recipe {
     /// Whether instances take requests: they get a port, are probed and routed.
     pub(crate) fn takes_requests(&self) -> bool {
         self.http && self.restart
+    }
+
+    /// The port of its instances, where it need not be taken from those of the host.
+    pub(crate) fn own_port(&self, control: &Control) -> Option<u16> {
+        control
+            .networks
+            .serves(&self.network)
+            .then(|| self.network.port.unwrap_or(networks::PORT))
     }
 
     /// A command that runs once in the same tree and environment.
@@ -63,6 +73,7 @@ impl Recipe {
         control: &Control,
         id: &InstanceId,
         port: Option<u16>,
+        seat: Option<Seat>,
     ) -> Result<ShimSpec, Problem> {
         let mut env = self.env.clone();
         wiring::expand(control, &self.app, &mut env);
@@ -83,7 +94,7 @@ impl Recipe {
         let seen_at = self.seen_at.as_deref();
         let sandbox = control
             .confinement
-            .of_instance(settings, whose, id, seen_at)?;
+            .of_instance(settings, whose, id, seen_at, seat)?;
         if sandbox.private_tmp {
             env.insert("TMPDIR".to_owned(), "/tmp".to_owned());
         }
@@ -149,6 +160,13 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
         user,
         folder: None,
         limits: Limits::default(),
+        network: release
+            .spec
+            .processes
+            .get(&ProcessType::web())
+            .or_else(|| release.spec.processes.values().next())
+            .map(|process| process.network.clone())
+            .unwrap_or_default(),
         grace: Duration::from_secs(10),
         health: release.spec.health.clone(),
         http: false,
@@ -164,6 +182,7 @@ pub(crate) async fn of_release(control: &Control, release: &Release) -> Result<R
                 command: spec.command.clone(),
                 folder: spec.folder.clone(),
                 limits: spec.limits.clone(),
+                network: spec.network.clone(),
                 grace: Duration::from_millis(spec.grace_ms),
                 http: release.spec.takes_requests(process),
                 health: match &spec.health {

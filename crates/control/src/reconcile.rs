@@ -9,13 +9,15 @@
 //! without it was applied; the loop never waits for an app.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use launchway_model::app::HealthSpec;
 use launchway_model::instance::{Exit, InstanceState};
+use launchway_model::shim::Seat;
 use launchway_model::{AppName, InstanceId, Problem, ProcessType};
-use launchway_supervisor::{Adopted, ShimHandle, ShimView};
+use launchway_supervisor::{Adopted, ShimHandle, ShimView, observe};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::ports::Ports;
 use crate::probe::Report;
 use crate::recipe::Recipe;
-use crate::{Control, problem, secrets, task, wiring};
+use crate::{Control, networks, problem, secrets, task, wiring};
 
 mod instances;
 mod table;
@@ -78,6 +80,8 @@ pub(crate) enum Event {
     Shim { id: InstanceId, view: ShimView },
     /// A probe found something new.
     Probed { id: InstanceId, report: Report },
+    /// An instance in a private network listens on a port of its own choice.
+    Listens { id: InstanceId, port: u16 },
     /// An instance was stopped and removed.
     Gone { id: InstanceId },
     /// It is time to look again at an app, after a pause.
@@ -105,6 +109,8 @@ pub(crate) struct Seen {
     /// The shim's process, once it is up.
     pub(crate) shim: Option<u32>,
     pub(crate) port: Option<u16>,
+    /// Its place in the private network, where it has one.
+    pub(crate) seat: Option<Seat>,
     /// Whether it can do its work now.
     pub(crate) ready: bool,
     /// Whether it could before.
@@ -118,6 +124,15 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Where it takes requests.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        let ip = self
+            .seat
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, |seat| seat.address);
+        Some(SocketAddr::from((ip, self.port?)))
+    }
+
     /// Whether its shim ended or never came up.
     pub(crate) fn is_gone(&self) -> bool {
         self.lost.is_some()
@@ -301,8 +316,17 @@ impl Reconciler {
                         .filter(|_| id.process().is_web())
                 })
                 .and_then(|port| port.parse().ok());
-            if let Some(port) = port {
-                self.ports.record(port);
+            let seat = shim.spec().sandbox.network.clone();
+            let mut port = port;
+            match (&seat, port) {
+                (Some(seat), _) => {
+                    self.control.networks.record(seat);
+                    // It may have chosen another than it was told.
+                    let chosen = observe::only_port(shim.status().shim_pid);
+                    port = port.map(|told| chosen.unwrap_or(told));
+                }
+                (None, Some(port)) => self.ports.record(port),
+                (None, None) => {}
             }
             let status = shim.status();
             let running = matches!(status.state, InstanceState::Running { .. });
@@ -319,6 +343,7 @@ impl Reconciler {
                 last_exit: status.last_exit,
                 shim: Some(status.shim_pid),
                 port,
+                seat,
                 // It was routed before control came; its first probe says whether that still holds.
                 ready: running,
                 was_ready: running,
@@ -346,6 +371,8 @@ impl Reconciler {
             instances = self.slots.len(),
             "instances adopted"
         );
+        networks::settle(&self.control).await;
+        networks::enforce(&self.control, &self.observed.borrow());
     }
 
     async fn handle(&mut self, event: Event) {
@@ -398,6 +425,7 @@ impl Reconciler {
             }
             Event::Started { id, result } => self.started(id, result).await,
             Event::Shim { id, view } => self.shim_changed(id, view).await,
+            Event::Listens { id, port } => self.listens(&id, port),
             Event::Probed { id, report } => self.probed(&id, report),
             Event::Gone { id } => self.forget_instance(&id),
             Event::Repair { app, process } => {

@@ -11,7 +11,6 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use launchway_model::instance::TargetAddress;
 use launchway_model::route::{Backend, ProxyReply, ProxyRequest, ProxyStats, Route, RouteTable};
 use launchway_model::{AppName, InstanceId, PROTOCOL, Problem};
 use launchway_store::Counter;
@@ -346,9 +345,4 @@ impl Link {
             Err(error) => error.into(),
         }
     }
-}
-
-/// Where an instance of ours takes its requests.
-pub(crate) fn loopback(port: u16) -> TargetAddress {
-    TargetAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use launchway_model::api::Traffic;
-use launchway_model::instance::Instance;
+use launchway_model::instance::{Instance, TargetAddress};
 use launchway_model::route::{ProxyStats, RouteStats, TargetStats};
 use launchway_model::{AppName, InstanceId};
 use launchway_supervisor::observe::{Processes, TreeUsage};
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
-use crate::routes::loopback;
 
 /// How often a sample is taken.
 const EVERY: Duration = Duration::from_secs(2);
@@ -185,7 +184,7 @@ pub(crate) fn instances(control: &Control, app: &AppName) -> Vec<Instance> {
             status: seen.status.clone(),
             healthy: seen.port.is_some().then_some(seen.ready),
             routed: routed.contains(id),
-            address: seen.port.map(loopback),
+            address: seen.address().map(TargetAddress::Tcp),
             restarts: seen.restarts,
             memory_bytes: samples.usage.get(id).map(|usage| usage.memory_bytes),
             cpu_millis: samples.cpu_millis.get(id).copied(),

@@ -11,7 +11,7 @@ use launchway_store::Counter;
 use launchway_supervisor::{ShimHandle, ShimLink};
 
 use crate::recipe::Recipe;
-use crate::{Control, problem};
+use crate::{Control, networks, problem};
 
 /// The process type of release commands.
 pub(crate) const RELEASE: &str = "release";
@@ -31,12 +31,19 @@ pub(crate) async fn start(control: &Control, recipe: &Recipe) -> Result<ShimHand
         recipe.release,
         serial,
     );
-    let spec = recipe.shim_spec(control, &id, None)?;
-    control
-        .supervisor
-        .start(spec)
-        .await
-        .map_err(|error| problem::supervisor(&error))
+    let seat = networks::seat(control, &id, &recipe.network).await?;
+    let started = match recipe.shim_spec(control, &id, None, seat) {
+        Ok(spec) => control
+            .supervisor
+            .start(spec)
+            .await
+            .map_err(|error| problem::supervisor(&error)),
+        Err(problem) => Err(problem),
+    };
+    if started.is_err() {
+        networks::leave(control, id.serial()).await;
+    }
+    started
 }
 
 /// Waits for the end of a command, and removes what it leaves but its log. None where its shim died with it.
@@ -73,4 +80,5 @@ async fn remove(control: &Control, id: &InstanceId) {
     if let Err(error) = control.supervisor.remove(id).await {
         tracing::warn!(instance = %id, %error, "a command's folder could not be removed");
     }
+    networks::leave(control, id.serial()).await;
 }

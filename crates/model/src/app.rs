@@ -101,6 +101,9 @@ pub struct ProcessSpec {
     /// How to tell that an instance of it is ready, where that differs from the app's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSpec>,
+    /// Which network its instances are in.
+    #[serde(default, skip_serializing_if = "NetworkSpec::is_default")]
+    pub network: NetworkSpec,
 }
 
 impl ProcessSpec {
@@ -114,7 +117,33 @@ impl ProcessSpec {
             limits: Limits::default(),
             http: false,
             health: None,
+            network: NetworkSpec::default(),
         }
+    }
+}
+
+/// Which network the instances of a process type are in; by default the host's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct NetworkSpec {
+    /// Whether each instance has a network of its own, where Launchway is root: it may then listen on any port.
+    #[serde(default)]
+    pub private: bool,
+    /// In a private network: who may reach it, beside the proxy. `web` is a process type of the same app, `APP/PROCESS` one of
+    /// another, `APP/*` all of another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// In a private network: whether it may reach what the host itself listens on, such as a database there.
+    #[serde(default)]
+    pub reaches_host: bool,
+    /// In a private network: the port that it listens on, for one that does not read `PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+impl NetworkSpec {
+    /// Whether it is the host's network.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

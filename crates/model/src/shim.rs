@@ -6,6 +6,7 @@
 //! longer than a Unix socket's address may be: both sides reach it through the folder's file descriptor.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -90,15 +91,32 @@ pub struct Sandbox {
     /// Files that stand in the place of the system's for the command: (absolute path, source), such as `/etc/passwd`.
     #[serde(default)]
     pub replaced: Vec<(PathBuf, PathBuf)>,
-    /// The file of the network namespace to run in, when the shim is root; the host's network without one.
+    /// The place in the private network, when the shim is root; the host's network without one.
     #[serde(default)]
-    pub network: Option<PathBuf>,
+    pub network: Option<Seat>,
     /// The user and group to run as, when the shim is root.
     #[serde(default)]
     pub user: Option<(u32, u32)>,
     /// The cgroup folder name below Launchway's own cgroup, where the host gives one.
     #[serde(default)]
     pub cgroup: Option<String>,
+}
+
+/// A place in the private network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seat {
+    /// The number of its network namespace.
+    pub number: u64,
+    /// The file of its network namespace.
+    pub namespace: PathBuf,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Who may reach it, as launchway.toml says it: `web`, `APP/PROCESS`, `APP/*`.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Whether it may reach what the host itself listens on.
+    #[serde(default)]
+    pub reaches_host: bool,
 }
 
 /// What control asks of a shim.

@@ -160,6 +160,20 @@ pub fn listening_ports(pids: &[u32]) -> Vec<(u32, SocketAddr)> {
     found
 }
 
+/// The port on which the app of one shim listens, where it is one alone.
+pub fn only_port(shim_pid: u32) -> Option<u16> {
+    let mut ports: Vec<u16> = listening_ports(&tree(shim_pid).pids)
+        .into_iter()
+        .map(|(_, address)| address.port())
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    match ports.as_slice() {
+        [port] => Some(*port),
+        _ => None,
+    }
+}
+
 fn open_files(pid: u32) -> u64 {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |folder| folder.count() as u64)
 }

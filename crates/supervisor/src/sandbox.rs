@@ -177,9 +177,10 @@ pub(crate) fn place_of(sandbox: &Sandbox, tree: &Path) -> PathBuf {
 /// Moves the calling process into the network namespace of a sandbox, where it has one: before its mounts are arranged,
 /// which may hide the namespace's file.
 pub(crate) fn enter_network(sandbox: &Sandbox) -> io::Result<()> {
-    let Some(path) = &sandbox.network else {
+    let Some(seat) = &sandbox.network else {
         return Ok(());
     };
+    let path = &seat.namespace;
     let step =
         |error: io::Error| said(&format!("enter the network of `{}`", path.display()), error);
     let file = std::fs::File::open(path).map_err(step)?;

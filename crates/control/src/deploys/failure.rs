@@ -144,6 +144,7 @@ pub(super) async fn explain(
         )
     };
     let output = logs::last_words(&control.settings().home.instance_log(id), LINES).await;
+    let fixed_port = private_network(control);
     let problem = match why {
         Why::Lost(Some(problem)) => {
             let mut lost = Problem::failed(format!(
@@ -155,10 +156,18 @@ pub(super) async fn explain(
             lost
         }
         Why::Lost(None) => Problem::failed(format!("the {} process is gone", id.process())),
-        Why::Exited(exit) => explain_exit(id, *exit, port, &output),
+        Why::Exited(exit) => explain_exit(fixed_port, id, *exit, port, &output),
         Why::NotHealthy { finding, after } => {
             let elsewhere = listens_on(shim).await;
-            explain_health(release, id, finding.as_ref(), *after, port, &elsewhere)
+            explain_health(
+                fixed_port,
+                release,
+                id,
+                finding.as_ref(),
+                *after,
+                port,
+                &elsewhere,
+            )
         }
     };
     problem
@@ -167,6 +176,7 @@ pub(super) async fn explain(
 }
 
 fn explain_exit(
+    fixed_port: &str,
     id: &InstanceId,
     exit: Option<Exit>,
     port: Option<u16>,
@@ -184,7 +194,9 @@ fn explain_exit(
     let said = |words: &str| output.iter().any(|line| line.contains(words));
     let hint = match exit {
         _ if said("Address already in use") || said("EADDRINUSE") => {
-            "Listen on the port in the variable PORT: the app tries one that is in use."
+            let words =
+                "Listen on the port in the variable PORT: the app tries one that is in use.";
+            return problem.hint(format!("{words} {fixed_port}"));
         }
         Some(Exit::Code(0)) => {
             "The command must stay in the foreground: take off what sends it to the background, such as `--daemon` or `&`."
@@ -209,7 +221,17 @@ fn explain_exit(
     problem.hint(hint)
 }
 
+/// What helps an app that cannot be told its port.
+fn private_network(control: &Control) -> &'static str {
+    if control.networks.able() {
+        "One whose port is fixed can have it in a network of its own: `network = \"private\"` below [process.web] in launchway.toml."
+    } else {
+        "One whose port is fixed needs a network of its own, which only a Launchway that runs as root can give."
+    }
+}
+
 fn explain_health(
+    fixed_port: &str,
     release: &Release,
     id: &InstanceId,
     finding: Option<&Finding>,
@@ -239,7 +261,10 @@ fn explain_health(
             let others = others.join(", ");
             Problem::failed(format!("the app listens on port {others}, not on $PORT ({port})"))
                 .cause(format!("nothing listened on port {port} for {seconds:.0} s"))
-                .hint("Let the app listen on the port that the variable PORT holds, such as `--bind 0.0.0.0:$PORT`.")
+                .hint(format!(
+                    "Let the app listen on the port that the variable PORT holds, such as `--bind 0.0.0.0:$PORT`. {}",
+                    fixed_port
+                ))
         }
         Some(Finding::Refused) | None => {
             Problem::failed(format!("the app did not listen on $PORT ({port}) within {seconds:.0} s"))

@@ -13,6 +13,7 @@ use super::{Event, Pause, Reconciler, Role, Seen, Slot};
 use crate::probe::{self, Report};
 use crate::problem;
 use crate::recipe::Recipe;
+use crate::{Control, networks};
 
 /// The pauses before an instance is replaced that could not be started or died young.
 const REPAIR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -40,7 +41,10 @@ impl Reconciler {
         for recipe in &recipes {
             match recipe
                 .takes_requests()
-                .then(|| self.ports.take())
+                .then(|| match recipe.own_port(&self.control) {
+                    Some(port) => Ok(port),
+                    None => self.ports.take(),
+                })
                 .transpose()
             {
                 Ok(port) => ports.push(port),
@@ -75,6 +79,7 @@ impl Reconciler {
             last_exit: None,
             shim: None,
             port,
+            seat: None,
             ready: false,
             was_ready: false,
             report: None,
@@ -100,14 +105,7 @@ impl Reconciler {
             let Ok(_permit) = starts.acquire().await else {
                 return;
             };
-            let result = match recipe.shim_spec(&control, &id, port) {
-                Ok(spec) => control
-                    .supervisor
-                    .start(spec)
-                    .await
-                    .map_err(|error| problem::supervisor(&error)),
-                Err(problem) => Err(problem),
-            };
+            let result = start(&control, &recipe, &id, port).await;
             // With the loop ended, the shim is found when the next control adopts.
             control.tell(Event::Started { id, result }).await;
         });
@@ -126,11 +124,14 @@ impl Reconciler {
                     return;
                 }
                 let status = shim.status();
+                let seat = shim.spec().sandbox.network.clone();
                 self.observe(&id, |seen| {
+                    seen.seat = seat;
                     seen.status = status.state;
                     seen.shim = Some(status.shim_pid);
                 });
                 self.attend(&id, false);
+                networks::enforce(&self.control, &self.observed.borrow());
             }
             Err(problem) => {
                 tracing::error!(instance = %id, error = %problem, "an instance could not be started");
@@ -174,15 +175,16 @@ impl Reconciler {
                 () = watching => {}
             }
         });
-        let port = self
+        let (address, seated) = self
             .observed
             .borrow()
             .instances
             .get(id)
-            .and_then(|seen| seen.port);
+            .map_or((None, false), |seen| (seen.address(), seen.seat.is_some()));
         let subject = probe::Subject {
             id: id.clone(),
-            port,
+            address,
+            any_port: seated,
             health: slot.health.clone(),
             host: format!("{}.localhost", id.app()),
             shim: shim.watch(),
@@ -230,6 +232,15 @@ impl Reconciler {
             seen.ready = report.ready && running;
             seen.was_ready |= seen.ready;
             seen.report = Some(report);
+        });
+    }
+
+    /// An instance in a private network listens on a port of its own choice.
+    pub(super) fn listens(&mut self, id: &InstanceId, port: u16) {
+        self.observe(id, |seen| {
+            if seen.seat.is_some() && seen.port.is_some() {
+                seen.port = Some(port);
+            }
         });
     }
 
@@ -401,14 +412,44 @@ impl Reconciler {
         if let Some(slot) = self.slots.remove(id) {
             slot.cancel.cancel();
         }
-        let mut port = None;
+        let mut removed = None;
         self.observed.send_modify(|observed| {
-            port = observed.instances.remove(id).and_then(|seen| seen.port);
+            removed = observed.instances.remove(id);
         });
-        if let Some(port) = port {
-            self.ports.release(port);
+        let Some(seen) = removed else { return };
+        match (seen.seat, seen.port) {
+            (Some(seat), _) => {
+                networks::enforce(&self.control, &self.observed.borrow());
+                let control = self.control.clone();
+                self.tasks
+                    .spawn(async move { networks::leave(&control, seat.number).await });
+            }
+            (None, Some(port)) => self.ports.release(port),
+            (None, None) => {}
         }
     }
+}
+
+/// Starts one instance: its network, its shim.
+async fn start(
+    control: &Control,
+    recipe: &Recipe,
+    id: &InstanceId,
+    port: Option<u16>,
+) -> Result<ShimHandle, Problem> {
+    let seat = networks::seat(control, id, &recipe.network).await?;
+    let started = match recipe.shim_spec(control, id, port, seat) {
+        Ok(spec) => control
+            .supervisor
+            .start(spec)
+            .await
+            .map_err(|error| problem::supervisor(&error)),
+        Err(problem) => Err(problem),
+    };
+    if started.is_err() {
+        networks::leave(control, id.serial()).await;
+    }
+    started
 }
 
 /// Stops one instance and removes its folder.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use launchway_model::app::{RouteSpec, RouteTo, Www};
+use launchway_model::instance::TargetAddress;
 use launchway_model::route::{Backend, Canary, Route, Rules, Target};
 use launchway_model::{AppName, InstanceId, ProcessType};
 
 use super::{Observed, Role, Wanted};
-use crate::routes::loopback;
 use crate::wiring;
 
 /// The share of each instance; room is left for smaller shares beside it.
@@ -327,10 +327,10 @@ fn targets(app: &AppName, process: &ProcessType, observed: &Observed) -> Vec<Tar
 }
 
 fn target(id: &InstanceId, observed: &Observed) -> Option<Target> {
-    let port = observed.instances.get(id)?.port?;
+    let address = observed.instances.get(id)?.address()?;
     Some(Target {
         instance: id.clone(),
-        address: loopback(port),
+        address: TargetAddress::Tcp(address),
         weight: WEIGHT,
     })
 }

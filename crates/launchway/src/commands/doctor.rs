@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use launchway_model::api;
 use launchway_model::home::Home;
+use launchway_supervisor::network;
 use launchway_supervisor::sandbox::{self, CgroupAbility, Namespaces};
 use serde::Serialize;
 
@@ -183,17 +184,17 @@ fn host(checks: &mut Vec<Check>) {
     checks.push(match &abilities.mounts {
         Namespaces::Root => good(
             "namespaces",
-            "an app sees nothing of Launchway's home but its own (as root)",
+            "builds and instances see their tree at /app, the system read-only, no other app's files (as root)",
         ),
         Namespaces::User => good(
             "namespaces",
-            "an app sees nothing of Launchway's home but its own (user namespaces)",
+            "builds and instances see their tree at /app, the system read-only, no other app's files (user namespaces)",
         ),
         Namespaces::None(why) => Check {
             name: "namespaces",
             verdict: Verdict::Lacking,
             found: format!(
-                "not allowed ({why}); an app can read what Launchway and its neighbours keep"
+                "not allowed ({why}); trees stay in the release's own folder, and an app can read what Launchway and its neighbours keep"
             ),
             mend: Some(
                 "sysctl -w kernel.unprivileged_userns_clone=1   # or run Launchway as root"
@@ -233,14 +234,29 @@ fn host(checks: &mut Vec<Check>) {
         },
     });
     checks.push(if abilities.users {
-        good("users", "apps run without any of root's capabilities")
+        good("users", "each app runs as a user of its own, without capabilities")
     } else {
         Check {
             name: "users",
             verdict: Verdict::Lacking,
-            found: "all apps run as this user, with its rights".to_owned(),
+            found: "all apps run as this user, with its rights; only root can give them users of their own"
+                .to_owned(),
             mend: None,
         }
+    });
+    checks.push(match network::ability() {
+        Ok(()) => good(
+            "networks",
+            "instances can have a network of their own (`network = \"private\"`)",
+        ),
+        Err(why) => Check {
+            name: "networks",
+            verdict: Verdict::Lacking,
+            mend: why
+                .contains("missing")
+                .then(|| "apt-get install iproute2 nftables".to_owned()),
+            found: format!("no private networks ({why}); an app must listen on the port in PORT"),
+        },
     });
 }
 

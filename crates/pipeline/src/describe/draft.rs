@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use launchway_model::app::{
-    AppSpec, CommandSpec, CronSpec, FilesSpec, HealthSpec, Limits, ProcessSpec, RolloutSpec,
-    RouteSpec, ScaleRule, Statuses, Www,
+    AppSpec, CommandSpec, CronSpec, FilesSpec, HealthSpec, Limits, NetworkSpec, ProcessSpec,
+    RolloutSpec, RouteSpec, ScaleRule, Statuses, Www,
 };
 use launchway_model::route::Rules;
 use launchway_model::scan::ScanPolicy;
@@ -31,6 +31,8 @@ pub(crate) struct Draft {
     pub(crate) required_env: BTreeMap<String, String>,
     pub(crate) health: HealthDraft,
     pub(crate) scan: Option<ScanPolicy>,
+    /// The network of all process types that say nothing else.
+    pub(crate) network: NetworkDraft,
     pub(crate) persist: Option<Vec<String>>,
     pub(crate) domains: Option<Vec<String>>,
     /// The whole list of stages; a draft with one hides the stages of all below it.
@@ -92,6 +94,39 @@ pub(crate) struct ProcessDraft {
     pub(crate) limits: Limits,
     pub(crate) http: bool,
     pub(crate) health: Option<HealthDraft>,
+    pub(crate) network: NetworkDraft,
+}
+
+/// What one source says of a network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NetworkDraft {
+    pub(crate) private: Option<bool>,
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) reaches_host: Option<bool>,
+    pub(crate) port: Option<u16>,
+}
+
+impl NetworkDraft {
+    fn fill(&mut self, lower: Self) {
+        fill(&mut self.private, lower.private);
+        fill(&mut self.allow, lower.allow);
+        fill(&mut self.reaches_host, lower.reaches_host);
+        fill(&mut self.port, lower.port);
+    }
+
+    /// With what the whole app says where this says nothing. Who says anything else of a private network means one.
+    fn spec(&self, whole: &Self) -> NetworkSpec {
+        let mut merged = self.clone();
+        merged.fill(whole.clone());
+        let implied =
+            merged.allow.is_some() || merged.reaches_host.is_some() || merged.port.is_some();
+        NetworkSpec {
+            private: merged.private.unwrap_or(implied),
+            allow: merged.allow.unwrap_or_default(),
+            reaches_host: merged.reaches_host.unwrap_or(false),
+            port: merged.port,
+        }
+    }
 }
 
 /// What one source says of the health check.
@@ -169,6 +204,7 @@ impl Draft {
             self.processes.entry(name).or_default().fill(process);
         }
         self.health.fill(lower.health);
+        self.network.fill(lower.network);
         self.sources.extend(lower.sources);
         self.notes.extend(lower.notes);
     }
@@ -186,6 +222,7 @@ impl Draft {
                 spec.limits = process.limits.clone();
                 spec.http = process.http || (self.wired.contains(name) && !name.is_web());
                 spec.health = process.health.as_ref().map(HealthDraft::spec);
+                spec.network = process.network.spec(&self.network);
                 Some((name.clone(), spec))
             })
             .collect();
@@ -283,6 +320,7 @@ impl ProcessDraft {
             (Some(own), Some(lower)) => own.fill(lower),
             (own, lower) => fill(own, lower),
         }
+        self.network.fill(lower.network);
     }
 }
 

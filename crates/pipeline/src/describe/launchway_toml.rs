@@ -14,6 +14,8 @@ use super::{health, rollout, routing, scan, stages, timed};
 use crate::error::DescribeError;
 use crate::persist;
 
+mod network;
+
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
@@ -45,8 +47,9 @@ const KEYS: [&str; 27] = [
     "cron",
     "scale",
     "triggers",
+    "network",
 ];
-const PROCESS_KEYS: [&str; 15] = [
+const PROCESS_KEYS: [&str; 18] = [
     "run",
     "instances",
     "folder",
@@ -62,6 +65,9 @@ const PROCESS_KEYS: [&str; 15] = [
     "timeout",
     "overlap",
     "missed",
+    "network",
+    "allow",
+    "port",
 ];
 
 /// The most instances of one process type.
@@ -100,6 +106,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Draft, DescribeError> {
         draft.health = health::read(&table, "health")?;
     }
     draft.scan = scan::read(&table)?;
+    draft.network = network::of_app(&table)?;
     draft.persist = persistent(&table)?;
     draft.domains = domains(&table)?;
     draft.env = table.variables("env")?;
@@ -299,6 +306,7 @@ fn process(table: &Table<'_>) -> Result<ProcessDraft, DescribeError> {
         folder: folder(table, "folder")?,
         grace_ms: table.duration("grace")?,
         http: table.flag("http")?.unwrap_or(false),
+        network: network::of_process(table)?,
         ..ProcessDraft::default()
     };
     process.limits.memory_bytes = table.size("memory")?;

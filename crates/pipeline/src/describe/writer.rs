@@ -180,6 +180,16 @@ fn processes(spec: &AppSpec, toml: &mut String) {
         if let Some(files) = limits.open_files {
             line(toml, &format!("open_files = {files}"));
         }
+        let network = &process.network;
+        if network.private {
+            line(toml, "network = \"private\"");
+        }
+        if !network.allow.is_empty() {
+            line(toml, &format!("allow = {}", list(&network.allow)));
+        }
+        if let Some(port) = network.port {
+            line(toml, &format!("port = {port}"));
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 mod adopting;
 mod ending;
 mod logging;
+mod networking;
 mod observing;
 mod sandboxing;
 mod starting;

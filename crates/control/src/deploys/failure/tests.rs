@@ -26,6 +26,7 @@ fn seen(status: InstanceState, ready: bool, report: Option<Report>) -> Seen {
         last_exit: None,
         shim: None,
         port: Some(20_000),
+        seat: None,
         ready,
         was_ready: ready,
         report,
@@ -164,6 +165,7 @@ fn each_finding_names_what_is_wrong_and_a_remedy() {
     .map(|(finding, elsewhere)| {
         let after = Duration::from_secs(30);
         let problem = explain_health(
+            "(Or a private network.)",
             &release,
             &id(),
             finding.as_ref(),
@@ -191,7 +193,13 @@ fn each_finding_names_what_is_wrong_and_a_remedy() {
     ]
     .into_iter()
     .map(|(exit, said)| {
-        let problem = explain_exit(&id(), exit, Some(20_000), &[said.to_owned()]);
+        let problem = explain_exit(
+            "(Or a private network.)",
+            &id(),
+            exit,
+            Some(20_000),
+            &[said.to_owned()],
+        );
         format!("{problem}\n    {}", problem.hint.as_deref().unwrap())
     })
     .collect();

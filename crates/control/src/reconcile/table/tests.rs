@@ -56,6 +56,7 @@ fn seen(role: Role, ready: bool, was_ready: bool) -> Seen {
         last_exit: None,
         shim: None,
         port: Some(20_000),
+        seat: None,
         ready,
         was_ready,
         report: None,
@@ -198,7 +199,7 @@ fn the_id_of_a_target_leads_to_its_port() {
         targets,
         [Target {
             instance: id,
-            address: loopback(20_000),
+            address: TargetAddress::Tcp("127.0.0.1:20000".parse().unwrap()),
             weight: WEIGHT
         }]
     );

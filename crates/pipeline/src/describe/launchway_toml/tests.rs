@@ -97,6 +97,9 @@ fn every_mistake_names_place_and_remedy() {
         "health = \"healthz\"",
         "health = \"http://x/healthz\"",
         "health = { status = 999 }",
+        "[network]\nmode = \"public\"",
+        "[network]\nallow = [\"shop/web/x\"]",
+        "[process.web]\nrun = \"x\"\nport = 70000",
         "domains = [\"http://x.org/\"]",
         "persist = [\"../secrets\"]",
         "[env]\n\"A B\" = \"x\"",
@@ -172,4 +175,42 @@ fn changed_text_never_panics_and_every_error_has_a_place() {
             assert!(place.line >= 1 && place.column >= 1);
         }
     }
+}
+
+#[test]
+fn a_process_has_the_network_that_it_or_the_app_names() {
+    let spec = read(
+        FILE,
+        r#"
+[network]
+allow = ["web", "other/*"]
+host = true
+[process.web]
+run = "x"
+network = "host"
+[process.api]
+run = "x"
+port = 3000
+allow = ["worker"]
+[process]
+worker = "x"
+"#,
+    )
+    .unwrap()
+    .spec();
+    let of = |name: &str| {
+        spec.processes[&name.parse::<ProcessType>().unwrap()]
+            .network
+            .clone()
+    };
+    assert!(!of("web").private);
+    assert!(of("worker").private && of("worker").reaches_host);
+    assert_eq!(of("worker").allow, ["web", "other/*"]);
+    assert_eq!(
+        (of("api").port, of("api").allow),
+        (Some(3000), vec!["worker".to_owned()])
+    );
+    // Without a word it is the host's.
+    let spec = read(FILE, "[process]\nweb = \"x\"").unwrap().spec();
+    assert!(spec.processes[&ProcessType::web()].network.is_default());
 }
