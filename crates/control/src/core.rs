@@ -24,7 +24,7 @@ use crate::routes::{self, Proxy};
 use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
-use crate::{auth, builds, deploys, problem, reconcile, samples, scans, triggers};
+use crate::{auth, builds, deploys, problem, reconcile, samples, scans, strays, triggers};
 
 /// How many events may wait for the loop.
 const EVENTS: usize = 1024;
@@ -207,6 +207,7 @@ impl Control {
         let mut building = outer.spawn(builds::queue::run(control.clone(), cancel.clone()));
         let mut deploying = outer.spawn(deploys::queue::run(control.clone(), cancel.clone()));
         outer.spawn(builds::sweep::run(control.clone(), cancel.clone()));
+        outer.spawn(strays::run(control.clone(), cancel.clone()));
         outer.spawn(samples::run(control.clone(), cancel.clone()));
         outer.spawn(monitoring::run(control.clone(), cancel.clone()));
         outer.spawn(scans::watch::run(control.clone(), cancel.clone()));

@@ -44,6 +44,7 @@ mod reconcile;
 mod routes;
 mod samples;
 mod secrets;
+pub mod strays;
 mod task;
 mod users;
 mod wiring;

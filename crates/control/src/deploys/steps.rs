@@ -19,7 +19,7 @@ use super::{failure, verify};
 use crate::problem::Persist;
 use crate::recipe::Recipe;
 use crate::reconcile::{Event, Observed, Role, Wanted};
-use crate::{Control, problem, recipe, task, users};
+use crate::{Control, problem, recipe, strays, task, users};
 
 /// Why a deploy did not come to its end.
 enum Stopped {
@@ -93,6 +93,8 @@ async fn execute(
             enter(control, job, phase, DeployPhase::Release).await?;
             run_release_command(control, job, &change, command).await?;
         }
+        let build = change.release.build;
+        strays::mark(control, build, change.release_command.is_some());
         enter(control, job, phase, DeployPhase::Start).await?;
         *started = start(control, &change).await?;
         enter(control, job, phase, DeployPhase::Ready).await?;

@@ -8,6 +8,7 @@ mod building;
 mod confining;
 mod credentials;
 mod deploying;
+mod going_wrong;
 mod networks;
 mod refusing;
 mod sources;

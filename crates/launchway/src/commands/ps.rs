@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use launchway_model::alert::Alert;
 use launchway_model::instance::{Instance, InstanceState};
 
 use super::OfApp;
 use crate::cli::Context;
-use crate::output::Table;
+use crate::client::segment;
+use crate::output::{Table, Tone};
 use crate::words;
 
 /// List an app's instances: state, health, address, memory, CPU, requests.
@@ -19,7 +21,12 @@ pub(crate) struct Ps {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Ps) -> anyhow::Result<ExitCode> {
-    let instances: Vec<Instance> = context.client()?.get(&args.of.path("instances")?)?;
+    let client = context.client()?;
+    let instances: Vec<Instance> = client.get(&args.of.path("instances")?)?;
+    let alerts: Vec<Alert> = client.get(&format!(
+        "/alerts?which=open&limit=20&app={}",
+        segment(args.of.name()?.as_str())
+    ))?;
     context.output.result(&instances, |output| {
         let now = Timestamp::now();
         let mut table = Table::new(&[
@@ -54,7 +61,15 @@ pub(crate) fn run(context: &Context, args: Ps) -> anyhow::Result<ExitCode> {
                     .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
             ]);
         }
-        Ok(output.table(&table)?)
+        output.table(&table)?;
+        for alert in &alerts {
+            output.note(format!(
+                "{} {}",
+                output.note_tone(Tone::Warning, "!"),
+                alert.summary
+            ));
+        }
+        Ok(())
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ mod network;
 /// The file's name.
 pub(crate) const FILE: &str = "launchway.toml";
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 28] = [
     "name",
     "branch",
     "process",
