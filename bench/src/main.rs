@@ -16,6 +16,7 @@ mod peer;
 mod proxy;
 mod sample;
 mod starts;
+mod supervision;
 
 use sample::Row;
 
@@ -37,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         ),
         ("deploys", deploys::measure),
         ("memory", memory::measure),
+        ("supervision", supervision::measure),
         ("a redeploy beside a stop-start script", peer::measure),
     ] {
         eprintln!("  {what} …");

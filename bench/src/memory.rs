@@ -53,7 +53,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
 }
 
 /// RSS and PSS of a process, in MiB, as `/proc/PID/smaps_rollup` (proc(5)) gives them in KiB.
-fn read(pid: i32) -> anyhow::Result<(f64, f64)> {
+pub(crate) fn read(pid: i32) -> anyhow::Result<(f64, f64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let field = |name: &str| {
         text.lines()

@@ -93,7 +93,7 @@ async fn releases_with_one_hard_coded_port_run_side_by_side() {
         formation: [(process("web"), 2)].into(),
     };
     let scaled = formation::scale(&world.control, &name("shop"), request).await;
-    assert!(world.changed(scaled).await.problem.is_none());
+    assert_eq!(world.changed(scaled).await.problem, None);
     let both = addresses(&world, "shop", "web").await;
     assert_eq!(both.len(), 2);
     assert_ne!(both[0], both[1]);

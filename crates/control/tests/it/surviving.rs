@@ -279,9 +279,14 @@ async fn a_proxy_that_was_restarted_gets_the_newest_routes() {
     let before = world.proxy.table();
     world.proxy.kill();
     // What changes while it is away is in the next table.
-    launchway_control::apps::add_domain(&world.control, &name("shop"), "Shop.Example.org")
-        .await
-        .unwrap();
+    let added =
+        launchway_control::apps::add_domain(&world.control, &name("shop"), "Shop.Example.org")
+            .await;
+    // It is stored, and said that nobody serves it yet.
+    assert_eq!(
+        added.unwrap_err().kind,
+        launchway_model::ProblemKind::Unavailable
+    );
     world.proxy.listen();
     let table = until("the routes are sent again", async || {
         let table = world.proxy.table();
