@@ -24,7 +24,7 @@ use crate::routes::{self, Proxy};
 use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
-use crate::{auth, builds, deploys, problem, reconcile, samples, scans, strays, triggers};
+use crate::{auth, builds, deploys, notices, problem, reconcile, samples, scans, strays, triggers};
 
 /// How many events may wait for the loop.
 const EVENTS: usize = 1024;
@@ -78,6 +78,8 @@ pub(crate) struct Wake {
     pub(crate) builds: Notify,
     /// A deploy was queued.
     pub(crate) deploys: Notify,
+    /// Receivers or silences changed.
+    pub(crate) notices: Notify,
     /// Counts changes of builds' and deploys' records.
     records: watch::Sender<u64>,
     /// The revision of the last change of an alert.
@@ -89,6 +91,7 @@ impl Wake {
         Self {
             builds: Notify::new(),
             deploys: Notify::new(),
+            notices: Notify::new(),
             records: watch::Sender::new(0),
             alerts: watch::Sender::new(0),
         }
@@ -133,7 +136,7 @@ impl Control {
             .map_err(problem::store)?;
         let vault = Vault::open(&home.secrets_key())?;
         let tokens = RwLock::new(store.tokens().await.map_err(problem::store)?);
-        let monitoring = Monitoring::open(&home, &settings.monitoring).await?;
+        let monitoring = Monitoring::open(&home, &settings.url, &settings.monitoring).await?;
         let agents = Agents::open(&store).await?;
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let (observed_sender, observed) = watch::channel(Observed::default());
@@ -215,6 +218,7 @@ impl Control {
         outer.spawn(triggers::deliveries::run(control.clone(), cancel.clone()));
         outer.spawn(triggers::clock::run(control.clone(), cancel.clone()));
         outer.spawn(triggers::statuses::run(control.clone(), cancel.clone()));
+        outer.spawn(notices::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.

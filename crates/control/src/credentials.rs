@@ -233,6 +233,7 @@ async fn reseal(control: &Control) -> Result<u64, Problem> {
             Sealed::Credential { app, id, branches } => {
                 context_of(app.as_ref(), id.as_str(), branches)
             }
+            Sealed::Receiver { name } => crate::notices::context(name),
             Sealed::Hook { app } => crate::triggers::secret_context(app),
         };
         let text = control

@@ -23,6 +23,7 @@ pub mod deploys;
 pub mod formation;
 pub mod logs;
 pub mod monitoring;
+pub mod notices;
 pub mod oneoff;
 pub mod progress;
 pub mod releases;

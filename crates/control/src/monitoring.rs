@@ -14,10 +14,12 @@ use launchway_model::Problem;
 use launchway_model::home::Home;
 use launchway_monitor::api::{self, Api, Parameters, Sources};
 use launchway_monitor::promql::{Cancellation, Engine, QueryError, Series, Value};
+use launchway_monitor::rules::{RuleOptions, Rules};
 use launchway_monitor::scrape::Scraper;
 use launchway_monitor::scrape::config::{Config, Job};
 use launchway_monitor::scrape::discovery::matching_files;
 use launchway_monitor::storage::{Options, Store, StoreError};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,7 @@ use crate::Control;
 mod apps;
 mod history;
 mod own;
+pub(crate) mod rules;
 
 pub use history::{History, Sample, history};
 
@@ -68,6 +71,13 @@ pub(crate) struct Monitoring {
     engine: Engine,
     api: Api,
     scraper: Arc<Scraper>,
+    rules: Arc<Rules>,
+    /// Rules have to be loaded anew.
+    pub(crate) rules_changed: Notify,
+    /// An instance crashed, and that is scraped.
+    crashed: Notify,
+    /// What the configuration says beside targets.
+    configured: Mutex<Config>,
     edge: Mutex<Option<Edge>>,
     own: own::Instances,
     history: history::Cache,
@@ -91,7 +101,11 @@ pub use launchway_monitor::api::Response;
 
 impl Monitoring {
     /// Opens the store; nothing is scraped before [`run`].
-    pub(crate) async fn open(home: &Home, settings: &MonitoringSettings) -> Result<Self, Problem> {
+    pub(crate) async fn open(
+        home: &Home,
+        url: &str,
+        settings: &MonitoringSettings,
+    ) -> Result<Self, Problem> {
         let (folder, configuration) = (home.metrics(), home.prometheus_config());
         let options = Options {
             retention: Some(settings.retention),
@@ -123,12 +137,23 @@ impl Monitoring {
             })),
             ..Sources::default()
         };
-        let api = Api::new(store.clone(), engine.clone()).with_sources(sources);
+        let options = RuleOptions {
+            external_url: url.to_owned(),
+            ..RuleOptions::default()
+        };
+        let rules = Arc::new(Rules::new(store.clone(), engine.clone(), options));
+        let api = Api::new(store.clone(), engine.clone())
+            .with_sources(sources)
+            .with_rules(rules.clone());
         Ok(Self {
             store,
             engine,
             api,
             scraper,
+            rules,
+            rules_changed: Notify::new(),
+            crashed: Notify::new(),
+            configured: Mutex::default(),
             edge: Mutex::default(),
             own: own::Instances::default(),
             history: history::Cache::default(),
@@ -250,6 +275,8 @@ pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
     let tasks = TaskTracker::new();
     tasks.spawn(monitoring.scraper.clone().run(cancel.clone()));
     tasks.spawn(apps::run(control.clone(), cancel.clone()));
+    tasks.spawn(rules::run(control.clone(), cancel.clone()));
+    tasks.spawn(rules::watch_crashes(control.clone(), cancel.clone()));
     tasks.spawn(watch_configuration(
         Arc::downgrade(&control),
         cancel.clone(),
@@ -277,15 +304,39 @@ async fn watch_configuration(control: Weak<Control>, cancel: CancellationToken) 
         if changed {
             let mut files = vec![(path.clone(), modified(&path))];
             match read_configuration(&path, &mut files) {
-                Ok(config) => control
-                    .monitoring
-                    .scraper
-                    .configure(config.map(|config| config.jobs).unwrap_or_default()),
+                Ok(config) => {
+                    let mut config = config.unwrap_or_default();
+                    let monitoring = &control.monitoring;
+                    monitoring
+                        .scraper
+                        .configure(std::mem::take(&mut config.jobs));
+                    *monitoring
+                        .configured
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = config;
+                    monitoring.rules_changed.notify_one();
+                }
                 Err(errors) => {
                     for error in errors {
                         tracing::error!("{error}");
                     }
                 }
+            }
+            // Rule files, and the folder that more may come into.
+            let folder = control.settings.home.root();
+            files.push((folder.join("rules"), modified(&folder.join("rules"))));
+            let configured = control
+                .monitoring
+                .configured
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .rule_files
+                .clone();
+            let patterns = ["rules/*.yml".to_owned(), "rules/*.yaml".to_owned()]
+                .into_iter()
+                .chain(configured);
+            for path in patterns.flat_map(|pattern| matching_files(folder, &pattern)) {
+                files.push((path.clone(), modified(&path)));
             }
             known = Some(files);
         }

@@ -138,8 +138,8 @@ fn routes(proxy: &ProxyStats, out: &mut String) -> std::fmt::Result {
         for (class, count) in (1..).zip(route.by_class) {
             writeln!(
                 out,
-                "launchway_requests_total{{route=\"{}\",code=\"{class}xx\"}} {count}",
-                route.route
+                "launchway_requests_total{{{},code=\"{class}xx\"}} {count}",
+                route_labels(&route.route)
             )?;
         }
     }
@@ -147,33 +147,40 @@ fn routes(proxy: &ProxyStats, out: &mut String) -> std::fmt::Result {
     for route in &proxy.routes {
         writeln!(
             out,
-            "launchway_requests_in_flight{{route=\"{}\"}} {}",
-            route.route, route.in_flight
+            "launchway_requests_in_flight{{{}}} {}",
+            route_labels(&route.route),
+            route.in_flight
         )?;
     }
     out.push_str("# HELP launchway_request_duration_seconds How long requests took.\n# TYPE launchway_request_duration_seconds histogram\n");
     for route in &proxy.routes {
-        let name = &route.route;
+        let labels = route_labels(&route.route);
         let count: u64 = route.by_class.iter().sum();
         for (bound, below) in DURATION_BUCKETS.iter().zip(&route.buckets) {
             writeln!(
                 out,
-                "launchway_request_duration_seconds_bucket{{route=\"{name}\",le=\"{bound:?}\"}} {below}"
+                "launchway_request_duration_seconds_bucket{{{labels},le=\"{bound:?}\"}} {below}"
             )?;
         }
         writeln!(
             out,
-            "launchway_request_duration_seconds_bucket{{route=\"{name}\",le=\"+Inf\"}} {count}"
+            "launchway_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {count}"
         )?;
         writeln!(
             out,
-            "launchway_request_duration_seconds_sum{{route=\"{name}\"}} {}",
+            "launchway_request_duration_seconds_sum{{{labels}}} {}",
             route.seconds
         )?;
         writeln!(
             out,
-            "launchway_request_duration_seconds_count{{route=\"{name}\"}} {count}"
+            "launchway_request_duration_seconds_count{{{labels}}} {count}"
         )?;
     }
     Ok(())
+}
+
+/// The app of a route is what stands before the slash in its name.
+fn route_labels(route: &str) -> String {
+    let app = route.split('/').next().unwrap_or(route);
+    format!("app=\"{app}\",route=\"{route}\"")
 }

@@ -20,6 +20,8 @@ pub(crate) mod init;
 pub(crate) mod install;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod node_exporter;
+pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod pipeline;
 pub(crate) mod plan;

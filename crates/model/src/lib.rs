@@ -21,6 +21,7 @@ pub mod home;
 pub mod hook;
 pub mod instance;
 pub mod names;
+pub mod notice;
 pub mod problem;
 pub mod route;
 pub mod runner;

@@ -18,6 +18,7 @@ mod evaluate;
 mod file;
 mod state;
 mod template;
+pub mod words;
 
 #[cfg(test)]
 mod tests;
@@ -368,6 +369,16 @@ impl Rules {
             result.groups += 1;
         }
         result
+    }
+
+    /// Makes the groups of this name due at once: something happened that they look for.
+    pub fn make_due(&self, name: &str) {
+        for group in lock(&self.groups)
+            .iter_mut()
+            .filter(|group| group.name == name)
+        {
+            group.next = None;
+        }
     }
 
     /// When the next group is due, ms; `None` where there are no rules or one was never evaluated.

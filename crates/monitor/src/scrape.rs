@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use target::Target;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +63,10 @@ struct Running {
     target: Target,
     state: Arc<Mutex<State>>,
     cancel: CancellationToken,
+    /// Asks for a scrape before its time.
+    asked: Arc<Notify>,
+    /// Counts scrapes.
+    scrapes: watch::Receiver<u64>,
 }
 
 struct Pool {
@@ -133,6 +137,24 @@ impl Scraper {
             pool.groups.insert("program".to_owned(), groups);
             pool.changed = true;
             self.changed.notify_one();
+        }
+    }
+
+    /// Scrapes the targets of a job before their time, and waits until that is done: something happened that somebody
+    /// wants to know at once.
+    pub async fn scrape_now(&self, job: &str) {
+        let running: Vec<(Arc<Notify>, watch::Receiver<u64>)> = {
+            let pools = lock(&self.pools);
+            let pools = pools.iter().filter(|pool| pool.job.name == job);
+            let all = pools.flat_map(|pool| &pool.running);
+            all.map(|running| (running.asked.clone(), running.scrapes.clone()))
+                .collect()
+        };
+        for (asked, mut scrapes) in running {
+            scrapes.mark_unchanged();
+            asked.notify_one();
+            // A target that is just being removed answers no more.
+            let _ = scrapes.changed().await;
         }
     }
 
@@ -271,10 +293,13 @@ impl Scraper {
             if pool.running.iter().any(|running| running.target == target) {
                 continue;
             }
+            let (scraped, scrapes) = watch::channel(0);
             let running = Running {
                 target: target.clone(),
                 state: Arc::default(),
                 cancel: CancellationToken::new(),
+                asked: Arc::default(),
+                scrapes,
             };
             let task = Task {
                 store: self.store.clone(),
@@ -284,6 +309,8 @@ impl Scraper {
                 cache: Some(Cache::new(&target.labels)),
                 state: running.state.clone(),
                 removed: running.cancel.clone(),
+                asked: running.asked.clone(),
+                scraped,
                 target,
             };
             tasks.spawn(task.run(cancel.clone()));
@@ -406,12 +433,14 @@ struct Task {
     cache: Option<Cache>,
     state: Arc<Mutex<State>>,
     removed: CancellationToken,
+    asked: Arc<Notify>,
+    scraped: watch::Sender<u64>,
 }
 
 impl Task {
     async fn run(mut self, cancel: CancellationToken) {
         let interval = self.target.interval;
-        let removed = self.removed.clone();
+        let (removed, asked) = (self.removed.clone(), self.asked.clone());
         // Targets are spread over the interval, each always at the same place of it.
         let offset = if self.own.is_some() {
             0
@@ -429,6 +458,7 @@ impl Task {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = removed.cancelled() => break,
+                () = asked.notified() => {}
                 () = tokio::time::sleep(Duration::from_millis((due - begun).max(0) as u64)) => {}
             }
             let woken = now();
@@ -442,6 +472,7 @@ impl Task {
                 () = removed.cancelled() => break,
                 () = self.scrape(at) => {}
             }
+            self.scraped.send_modify(|count| *count += 1);
         }
         if let Some(mut cache) = self.cache.take() {
             let ended = cache

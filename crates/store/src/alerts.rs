@@ -198,7 +198,7 @@ async fn next_revision(transaction: &mut Transaction<'static, Sqlite>) -> Result
     .await?)
 }
 
-fn read(found: &SqliteRow) -> Result<Alert, StoreError> {
+pub(crate) fn read(found: &SqliteRow) -> Result<Alert, StoreError> {
     let app: Option<&str> = found.try_get("app")?;
     let severity: &str = found.try_get("severity")?;
     let ended: Option<i64> = found.try_get("ended")?;

@@ -35,6 +35,11 @@ pub enum Sealed {
         /// Its branches.
         branches: Vec<String>,
     },
+    /// The address of a receiver of notices.
+    Receiver {
+        /// Its name.
+        name: String,
+    },
     /// The secret of an app's webhooks.
     Hook {
         /// The app.
@@ -132,6 +137,10 @@ impl Store {
             };
             all.push((which, stored.ciphertext));
         }
+        for stored in self.receivers().await? {
+            let name = stored.receiver.name;
+            all.push((Sealed::Receiver { name }, stored.ciphertext));
+        }
         for found in
             sqlx::query("SELECT app, secret FROM trigger_settings WHERE secret IS NOT NULL")
                 .fetch_all(&self.pool)
@@ -166,6 +175,11 @@ impl Store {
                 .bind(scope(app.as_ref()).to_owned())
                 .bind(id.as_str().to_owned())
                 .bind(row::to_json(branches, "branches")?),
+                Sealed::Receiver { name } => {
+                    sqlx::query("UPDATE receiver SET ciphertext = ?1 WHERE name = ?2")
+                        .bind(ciphertext)
+                        .bind(name.clone())
+                }
                 Sealed::Hook { app } => {
                     sqlx::query("UPDATE trigger_settings SET secret = ?1 WHERE app = ?2")
                         .bind(ciphertext)

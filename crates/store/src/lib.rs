@@ -19,6 +19,7 @@ pub mod copy;
 pub mod credentials;
 pub mod deploys;
 pub mod isolation;
+pub mod notices;
 pub mod releases;
 pub mod scans;
 pub mod triggers;

@@ -7,6 +7,7 @@ mod apps;
 mod builds;
 mod credentials;
 mod deploys;
+mod notices;
 mod running;
 mod scans;
 mod triggers;
@@ -39,7 +40,7 @@ const EVENTS: &str = "text/event-stream";
 
 /// All operations of the API.
 pub(crate) fn endpoints() -> Endpoints {
-    Endpoints::new()
+    notices::endpoints(Endpoints::new())
         .get(
             "/status",
             access::status,

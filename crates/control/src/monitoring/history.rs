@@ -50,27 +50,23 @@ pub type History = Arc<HashMap<AppName, Vec<Sample>>>;
 #[derive(Default)]
 pub(crate) struct Cache(Mutex<Option<(i64, History)>>);
 
-/// The quantities of a sample, each by the label that names the app, and how it is set.
-type Quantity = (&'static str, &'static str, fn(&mut Sample, f64));
+/// A quantity of a sample by app, and how it is set.
+type Quantity = (&'static str, fn(&mut Sample, f64));
 
 const QUANTITIES: [Quantity; 4] = [
     (
-        "route",
-        "sum by (route) (rate(launchway_requests_total[30s]))",
+        "sum by (app) (rate(launchway_requests_total[30s]))",
         |sample, value| sample.requests_per_second = value,
     ),
     (
-        "route",
-        "sum by (route) (rate(launchway_requests_total{code=\"5xx\"}[30s])) / sum by (route) (rate(launchway_requests_total[30s]))",
+        "sum by (app) (rate(launchway_requests_total{code=\"5xx\"}[30s])) / sum by (app) (rate(launchway_requests_total[30s]))",
         |sample, value| sample.error_ratio = value,
     ),
     (
-        "route",
-        "rate(launchway_request_duration_seconds_sum[30s]) / rate(launchway_request_duration_seconds_count[30s]) * 1000",
+        "sum by (app) (rate(launchway_request_duration_seconds_sum[30s])) / sum by (app) (rate(launchway_request_duration_seconds_count[30s])) * 1000",
         |sample, value| sample.mean_ms = value,
     ),
     (
-        "app",
         "sum by (app) (launchway_instance_memory_bytes)",
         |sample, value| sample.memory_bytes = value as u64,
     ),
@@ -91,11 +87,11 @@ pub async fn history(control: &Control) -> Result<History, Problem> {
     }
     let (start, points) = (now - SPAN, (SPAN / STEP) as usize + 1);
     let mut all: HashMap<AppName, (usize, Vec<Sample>)> = HashMap::new();
-    for (label, query, set) in QUANTITIES {
+    for (query, set) in QUANTITIES {
         for series in super::range(control, query, start, now, STEP).await? {
             let Some(app) = series
                 .labels
-                .get(label)
+                .get("app")
                 .and_then(|name| name.parse::<AppName>().ok())
             else {
                 continue;

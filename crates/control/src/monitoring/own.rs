@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use launchway_model::InstanceId;
+use launchway_model::instance::InstanceState;
 use launchway_monitor::collectors::{Host, HostOptions};
 use launchway_monitor::exposition::Format;
 use launchway_monitor::scrape::config::{Job, TargetGroup};
 use launchway_monitor::scrape::{Own, OwnBody};
 
+use crate::reconcile::Seen;
 use crate::{Control, samples, status};
 
 /// How often what is dear to read is read: the kernel walks all pages of a process for its proportional share.
@@ -190,7 +192,24 @@ fn instances(control: &Control, out: &mut String) -> std::fmt::Result {
             seen.restarts
         )?;
     }
+    writeln!(
+        out,
+        "# HELP launchway_instance_crashes How often an instance's app ended by itself.\n# TYPE launchway_instance_crashes counter"
+    )?;
+    for (id, seen) in &control.observed.borrow().instances {
+        writeln!(
+            out,
+            "launchway_instance_crashes_total{{{}}} {}",
+            status::labels(id),
+            crashes(seen)
+        )?;
+    }
     Ok(())
+}
+
+/// How often an instance's app ended by itself, the last time too where it is not started again yet.
+pub(super) fn crashes(seen: &Seen) -> u64 {
+    seen.restarts + u64::from(matches!(seen.status, InstanceState::Backoff { .. }))
 }
 
 impl Instances {

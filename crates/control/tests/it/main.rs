@@ -10,6 +10,7 @@ mod credentials;
 mod deploying;
 mod going_wrong;
 mod networks;
+mod noticing;
 mod refusing;
 mod sources;
 mod surviving;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use launchway_model::AppName;
 use launchway_model::alert::{Alert, AlertSeverity};
+use launchway_model::notice::{Monitor, NewMonitor};
 
 use crate::cli::Context;
 use crate::client::segment;
@@ -26,6 +27,20 @@ pub(crate) struct Alerts {
 enum What {
     /// List the alerts (as without a word)
     List(List),
+    /// Watch something in a few words: `p95 latency > 500ms for 5m`
+    ///
+    /// QUANTITY OP VALUE [for TIME] [, warning OP VALUE] [, recovery OP VALUE], or QUANTITY rises|drops by PERCENT in TIME,
+    /// QUANTITY anomaly, QUANTITY OP VALUE within TIME (forecast), QUANTITY no data. Quantities of apps: p50, p90, p95, p99
+    /// latency, latency, error rate, errors, requests, memory, cpu, restarts, instances, open files, threads; of the host:
+    /// memory used, cpu used, disk used, swap used, load; and any PromQL in backquotes.
+    Add(Add),
+    /// List what is watched in a few words
+    Monitors,
+    /// Watch something no more
+    Remove {
+        /// The monitor's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -41,10 +56,69 @@ struct List {
     limit: u32,
 }
 
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The words
+    #[arg(value_name = "WORDS")]
+    words: String,
+    /// The app that is watched [default: all apps, or the host]
+    #[arg(short, long, value_name = "NAME")]
+    app: Option<AppName>,
+    /// The monitor's name [default: the app and the words]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+fn add(context: &Context, args: Add) -> anyhow::Result<ExitCode> {
+    let new = NewMonitor {
+        name: args.name,
+        app: args.app,
+        words: args.words,
+    };
+    let monitor: Monitor = context.client()?.post("/monitors", &new)?;
+    context.output.result(&monitor, |output| {
+        output.note(format!(
+            "{} `{}` is watched",
+            output.note_tone(Tone::Good, "✔"),
+            monitor.name
+        ));
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn monitors(context: &Context) -> anyhow::Result<ExitCode> {
+    let monitors: Vec<Monitor> = context.client()?.get("/monitors")?;
+    context.output.result(&monitors, |output| {
+        let now = Timestamp::now();
+        let mut table = Table::new(&["name", "app", "words", "age"]);
+        for monitor in &monitors {
+            table.row([
+                monitor.name.clone(),
+                monitor.app.as_ref().map_or("-", AppName::as_str).to_owned(),
+                monitor.words.clone(),
+                words::age(monitor.created, now),
+            ]);
+        }
+        output.table(&table)?;
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the command.
 pub(crate) fn run(context: &Context, args: Alerts) -> anyhow::Result<ExitCode> {
     let list = match args.what {
         Some(What::List(list)) => list,
+        Some(What::Add(args)) => return add(context, args),
+        Some(What::Monitors) => return monitors(context),
+        Some(What::Remove { name }) => {
+            context
+                .client()?
+                .delete(&format!("/monitors/{}", segment(&name)))?;
+            context.output.note(format!("`{name}` is watched no more"));
+            return Ok(ExitCode::SUCCESS);
+        }
         None => args.list,
     };
     let which = if list.all { "all" } else { "open" };
