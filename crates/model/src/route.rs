@@ -91,6 +91,8 @@ pub struct Rules {
     pub in_flight: Option<u32>,
     /// How long an instance may take to begin its answer, in milliseconds; the proxy's own limit where absent.
     pub answer_timeout_ms: Option<u64>,
+    /// Answers leave as the app made them: none is compressed on the way.
+    pub uncompressed: bool,
     /// While the app is in maintenance: what is answered in its place.
     pub maintenance: Option<Maintenance>,
 }

@@ -259,7 +259,7 @@ async fn one_request(
         },
         http10: head.version == Version::Http10,
         begun: false,
-        dress: Dress::new(action.entry(), meta.secure, meta.mark),
+        dress: Dress::new(action.entry(), meta, &worker.compressing),
         record,
     };
     sink.record.route = action.entry().map(Arc::clone);

@@ -164,7 +164,7 @@ async fn one_request(
     };
     // The header map is not needed any more and may be large.
     drop(parts);
-    sink.dress = Dress::new(action.entry(), meta.secure, meta.mark);
+    sink.dress = Dress::new(action.entry(), meta, &worker.compressing);
     sink.record.route = action.entry().map(Arc::clone);
     let mut source = StreamBody {
         limits,
@@ -442,6 +442,15 @@ impl StreamSink {
         .await
     }
 
+    async fn send_pending(&mut self, deadline: &mut Deadline) -> Result<(), ClientGone> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.record.bytes += self.pending.len() as u64;
+        let piece = Bytes::from(std::mem::take(&mut self.pending));
+        self.send(Frame::data(piece), deadline).await
+    }
+
     /// Has the stream reset, so that the client does not take the answer for whole. A client whose window is shut learns it
     /// behind what is queued, when it opens the window; nothing here waits for that.
     fn cut(&self) {
@@ -457,6 +466,7 @@ impl AnswerSink for StreamSink {
 
     fn begin(&mut self, head: &ResponseHead<'_, '_>, _whole: bool) {
         self.record.status = head.status;
+        let is_recoded = self.dress.decide(head);
         let mut response = Response::new(());
         // The parser allows 100 to 999 alone.
         *response.status_mut() =
@@ -487,6 +497,8 @@ impl AnswerSink for StreamSink {
             }
         }
         let length = match head.body {
+            // Nobody knows how long it will be.
+            _ if is_recoded => None,
             Length::Fixed(length) => Some(length),
             Length::None if head.status != 204 => head.content_length,
             _ => None,
@@ -509,20 +521,24 @@ impl AnswerSink for StreamSink {
         if self.length == Length::None {
             return Ok(());
         }
-        self.record.bytes += payload.len() as u64;
-        self.pending.extend_from_slice(payload);
+        match self.dress.compressor() {
+            Some(compressor) => {
+                compressor.push(payload).map_err(|_| ClientGone)?;
+                self.pending.append(compressor.output());
+            }
+            None => self.pending.extend_from_slice(payload),
+        }
         match self.pending.len() >= SMALL {
-            true => self.flush(deadline).await,
+            true => self.send_pending(deadline).await,
             false => Ok(()),
         }
     }
 
     async fn flush(&mut self, deadline: &mut Deadline) -> Result<(), ClientGone> {
-        if self.pending.is_empty() {
-            return Ok(());
+        if let Some(held_back) = self.dress.flush().map_err(|_| ClientGone)? {
+            self.pending.append(held_back);
         }
-        let piece = Bytes::from(std::mem::take(&mut self.pending));
-        self.send(Frame::data(piece), deadline).await
+        self.send_pending(deadline).await
     }
 
     fn raw(&self) -> Option<Raw<'_>> {
@@ -534,7 +550,11 @@ impl AnswerSink for StreamSink {
     }
 
     async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
-        self.flush(deadline).await?;
+        if let Some(compressor) = self.dress.compressor() {
+            compressor.finish().map_err(|_| ClientGone)?;
+            self.pending.append(compressor.output());
+        }
+        self.send_pending(deadline).await?;
         let mut room = [httparse::EMPTY_HEADER; 32];
         if trailers.len() > 2
             && let Ok(httparse::Status::Complete((_, fields))) =

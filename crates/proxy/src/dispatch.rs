@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::access::Parts;
+use crate::compress::Coding;
 use crate::files::FileRequest;
 use crate::h1::request::RequestHead;
 use crate::h1::{Length, Version, elements, named, push_decimal, push_field};
@@ -62,6 +63,8 @@ pub(crate) struct Meta {
     /// The largest body that it may have.
     pub(crate) body_bytes: u64,
     pub(crate) wants: Wants,
+    /// The coding that its answer may have.
+    pub(crate) coding: Option<Coding>,
     pub(crate) request_id: String,
     /// When the head was there.
     pub(crate) begun: Option<Instant>,
@@ -79,6 +82,7 @@ impl Meta {
     pub(crate) fn clear(&mut self) {
         self.begun = None;
         self.admitted = None;
+        self.coding = None;
         for text in [&mut self.host, &mut self.path, &mut self.request_id] {
             text.clear();
         }
@@ -136,6 +140,7 @@ pub(crate) fn dispatch(
     };
     meta.body_bytes = worker.limits().body_bytes;
     meta.mark = None;
+    meta.coding = None;
     meta.canary = false;
     meta.admitted = None;
     meta.answer_timeout = worker.limits().answer_timeout;
@@ -148,6 +153,10 @@ pub(crate) fn dispatch(
         && let Some(page) = judged(worker, peer, head, meta, judge)
     {
         return Action::Page(Some(entry), page);
+    }
+    let compresses = entry.judge.as_ref().is_none_or(|judge| judge.compress);
+    if compresses && !meta.to_head && head.version == Version::Http11 {
+        meta.coding = Coding::accepted(head.fields);
     }
     match &entry.backend {
         Ready::Instances(_) => {

@@ -1,9 +1,13 @@
-//! What a route adds to and takes off the heads of its answers.
+//! What becomes of an answer on its way out: what the route adds to and takes off its head, and the coding of its body.
 
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 
-use crate::h1::push_field;
+use crate::compress::{self, AtWork, Coding, Compressor};
+use crate::dispatch::Meta;
+use crate::h1::response::ResponseHead;
+use crate::h1::{Length, elements, named, push_field};
 use crate::rules::Judge;
 use crate::table::Entry;
 use crate::target::Target;
@@ -15,16 +19,62 @@ pub(crate) struct Dress {
     secure: bool,
     mark: Option<u64>,
     cookie: Option<String>,
+    /// The coding that the client takes, and who else is at it; none where the route wants none.
+    coding: Option<(Coding, AtWork)>,
+    varies: bool,
+    compressor: Option<Compressor>,
+    /// Whether the app may go on adding to the body for long, so that nothing may wait in the coding.
+    streams: bool,
+    tag: Option<String>,
 }
 
 impl Dress {
-    /// For an answer of this route to a client that is or is not secure and whose cookie asks for an instance or none.
-    pub(crate) fn new(entry: Option<&Arc<Entry>>, secure: bool, mark: Option<u64>) -> Self {
+    /// For an answer of this route to a request.
+    pub(crate) fn new(entry: Option<&Arc<Entry>>, meta: &Meta, at_work: &AtWork) -> Self {
         Self {
             entry: entry.filter(|entry| entry.judge.is_some()).map(Arc::clone),
-            secure,
-            mark,
-            cookie: None,
+            secure: meta.secure,
+            mark: meta.mark,
+            coding: meta.coding.map(|coding| (coding, at_work.clone())),
+            ..Self::default()
+        }
+    }
+
+    /// Decides by the answer's head whether its body is compressed; tells so.
+    pub(crate) fn decide(&mut self, head: &ResponseHead<'_, '_>) -> bool {
+        let Some((coding, at_work)) = &self.coding else {
+            return false;
+        };
+        if !compress::is_compressible(head) {
+            return false;
+        }
+        self.varies = !head.fields.iter().any(|field| {
+            named(field, "vary")
+                && elements(field.value)
+                    .any(|element| element.eq_ignore_ascii_case(b"accept-encoding"))
+        });
+        self.compressor = Compressor::begin(*coding, at_work);
+        self.streams = !matches!(head.body, Length::Fixed(_));
+        if self.compressor.is_some() {
+            let tag = head.fields.iter().find(|field| named(field, "etag"));
+            self.tag = tag.and_then(|tag| String::from_utf8(compress::weakened(tag.value)).ok());
+        }
+        self.compressor.is_some()
+    }
+
+    /// What compresses the body, where anything does.
+    pub(crate) fn compressor(&mut self) -> Option<&mut Compressor> {
+        self.compressor.as_mut()
+    }
+
+    /// Has what the coding holds back come out, where more may be long in coming; whether anything may have.
+    pub(crate) fn flush(&mut self) -> io::Result<Option<&mut Vec<u8>>> {
+        match &mut self.compressor {
+            Some(compressor) if self.streams => {
+                compressor.flush()?;
+                Ok(Some(compressor.output()))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -55,8 +105,12 @@ impl Dress {
 
     /// Whether a field of the answer stays.
     pub(crate) fn keeps(&self, name: &str) -> bool {
-        self.judge()
-            .is_none_or(|judge| !judge.answer.take_off(name))
+        let is_recoded = self.compressor.is_some()
+            && (name.eq_ignore_ascii_case("etag") || name.eq_ignore_ascii_case("accept-ranges"));
+        !is_recoded
+            && self
+                .judge()
+                .is_none_or(|judge| !judge.answer.take_off(name))
     }
 
     /// The fields to add.
@@ -70,6 +124,13 @@ impl Dress {
             .flat_map(|judge| judge.answer.set())
             .chain(hsts.map(|value| ("strict-transport-security", value)))
             .chain(self.cookie.as_deref().map(|value| ("set-cookie", value)))
+            .chain(self.varies.then_some(("vary", "accept-encoding")))
+            .chain(self.tag.as_deref().map(|value| ("etag", value)))
+            .chain(
+                self.compressor
+                    .as_ref()
+                    .map(|compressor| ("content-encoding", compressor.coding())),
+            )
     }
 
     /// Writes the fields to add.

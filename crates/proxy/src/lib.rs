@@ -23,6 +23,7 @@ mod admin;
 mod balance;
 mod client_h1;
 mod client_h2;
+mod compress;
 mod control;
 mod dispatch;
 mod dress;

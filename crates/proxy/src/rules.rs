@@ -36,6 +36,8 @@ pub(crate) struct Judge {
     pub(crate) hsts: Option<String>,
     pub(crate) sticky_cookie: Option<String>,
     pub(crate) answer_timeout: Option<Duration>,
+    /// Whether its answers may be compressed.
+    pub(crate) compress: bool,
     crowd: Option<Arc<Crowd>>,
     /// What is said, and whose requests go on all the same.
     maintenance: Option<(String, Vec<Cidr>)>,
@@ -86,6 +88,7 @@ impl Judge {
             sticky_cookie: rules.sticky_cookie.clone(),
             crowd: rules.in_flight.map(Crowd::new),
             answer_timeout: rules.answer_timeout_ms.map(Duration::from_millis),
+            compress: !rules.uncompressed,
             maintenance: rules
                 .maintenance
                 .as_ref()

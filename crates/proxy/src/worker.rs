@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{AccessLog, Record};
 use crate::balance::Chance;
+use crate::compress::AtWork;
 use crate::dispatch::Meta;
 use crate::exchange::AnswerRoom;
 use crate::options::Limits;
@@ -173,6 +174,7 @@ pub(crate) struct Worker {
     scratch: Mutex<Vec<Scratch>>,
     pipes: Pipes,
     ring: Option<Ring>,
+    pub(crate) compressing: AtWork,
     pub(crate) tasks: TaskTracker,
     /// A child of the shared token: waiting on it takes no lock that another thread holds.
     stop: CancellationToken,
@@ -206,6 +208,7 @@ impl Worker {
             scratch: Mutex::default(),
             pipes: Pipes::default(),
             ring,
+            compressing: AtWork::default(),
             tasks: TaskTracker::new(),
         }
     }

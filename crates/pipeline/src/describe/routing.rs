@@ -13,7 +13,7 @@ use super::toml_reader::{self, Table};
 use crate::error::DescribeError;
 
 /// The keys of rules, in `[http]` and in each route.
-const RULES: [&str; 14] = [
+const RULES: [&str; 15] = [
     "https_only",
     "hsts",
     "redirect_host",
@@ -28,6 +28,7 @@ const RULES: [&str; 14] = [
     "connections",
     "sticky",
     "timeout",
+    "compress",
 ];
 const ROUTE: [&str; 6] = [
     "path",
@@ -286,6 +287,9 @@ fn rules(table: &Table<'_>, mut rules: Rules) -> Result<Rules, DescribeError> {
     }
     if let Some(ms) = table.duration("timeout")? {
         rules.answer_timeout_ms = Some(ms);
+    }
+    if let Some(compress) = table.flag("compress")? {
+        rules.uncompressed = !compress;
     }
     Ok(rules)
 }

@@ -36,6 +36,13 @@ impl AnswerSink for ClientSink<'_, '_> {
         debug_assert!(!self.begun, "a request has one answer");
         self.begun = true;
         self.record.status = head.status;
+        // Nobody knows how long a body will be in its new coding.
+        let recoded = self.dress.decide(head).then_some(ResponseHead {
+            body: Length::Chunked,
+            content_length: None,
+            ..*head
+        });
+        let head = recoded.as_ref().unwrap_or(head);
         self.framing = response::framing(head, self.http10, self.framing.keep_alive && whole);
         let dress = &self.dress;
         response::write_edited(
@@ -59,10 +66,18 @@ impl AnswerSink for ClientSink<'_, '_> {
     }
 
     async fn data(&mut self, payload: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
+        if let Some(compressor) = self.dress.compressor() {
+            compressor.push(payload).map_err(|_| ClientGone)?;
+            take_coded(self.out, compressor.output(), self.record);
+            return match self.out.len() >= 2 * SMALL {
+                true => self.send(deadline).await,
+                false => Ok(()),
+            };
+        }
         self.record.bytes += payload.len() as u64;
         // A small first piece leaves in one write with the head; a large one is worth a write of its own, not a copy.
         if payload.len() >= SMALL && self.framing.body != Length::Chunked {
-            self.flush(deadline).await?;
+            self.send(deadline).await?;
             return self
                 .write
                 .write_all(payload, deadline, self.limits.write_timeout)
@@ -71,21 +86,16 @@ impl AnswerSink for ClientSink<'_, '_> {
         }
         body::encode(self.out, self.framing.body, payload);
         match self.out.len() >= 2 * SMALL {
-            true => self.flush(deadline).await,
+            true => self.send(deadline).await,
             false => Ok(()),
         }
     }
 
     async fn flush(&mut self, deadline: &mut Deadline) -> Result<(), ClientGone> {
-        if self.out.is_empty() {
-            return Ok(());
+        if let Some(held_back) = self.dress.flush().map_err(|_| ClientGone)? {
+            take_coded(self.out, held_back, self.record);
         }
-        let written = self
-            .write
-            .write_all(self.out, deadline, self.limits.write_timeout)
-            .await;
-        self.out.clear();
-        written.map_err(|_| ClientGone)
+        self.send(deadline).await
     }
 
     fn raw(&self) -> Option<Raw<'_>> {
@@ -100,7 +110,35 @@ impl AnswerSink for ClientSink<'_, '_> {
     }
 
     async fn end(&mut self, trailers: &[u8], deadline: &mut Deadline) -> Result<(), ClientGone> {
+        if let Some(compressor) = self.dress.compressor() {
+            compressor.finish().map_err(|_| ClientGone)?;
+            take_coded(self.out, compressor.output(), self.record);
+        }
         body::encode_end(self.out, self.framing.body, trailers);
-        self.flush(deadline).await
+        self.send(deadline).await
+    }
+}
+
+/// Moves what came out of a coding behind what is to be written, as a chunk.
+fn take_coded(out: &mut Vec<u8>, coded: &mut Vec<u8>, record: &mut Record) {
+    if !coded.is_empty() {
+        record.bytes += coded.len() as u64;
+        body::encode(out, Length::Chunked, coded);
+        coded.clear();
+    }
+}
+
+impl ClientSink<'_, '_> {
+    /// Sends what was taken.
+    async fn send(&mut self, deadline: &mut Deadline) -> Result<(), ClientGone> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .write
+            .write_all(self.out, deadline, self.limits.write_timeout)
+            .await;
+        self.out.clear();
+        written.map_err(|_| ClientGone)
     }
 }

@@ -1,5 +1,7 @@
 //! What a file's name tells about its kind and how long it may be kept.
 
+use crate::compress;
+
 /// The media type for a file's name (IANA's registry; text is UTF-8).
 pub(super) fn kind(name: &str) -> &'static str {
     let extension = name
@@ -47,11 +49,7 @@ pub(super) fn kind(name: &str) -> &'static str {
 
 /// Whether files of this kind are worth compressing, so that a build may have made compressed neighbours.
 pub(super) fn compresses(name: &str) -> bool {
-    let kind = kind(name);
-    kind.starts_with("text/")
-        || kind.ends_with("json")
-        || kind.ends_with("xml")
-        || matches!(kind, "application/wasm" | "font/ttf" | "font/otf")
+    compress::is_text(kind(name).as_bytes())
 }
 
 /// How a cache may keep the file: for ever where the name carries a hash of the content, else only with a question each time.

@@ -1,3 +1,5 @@
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

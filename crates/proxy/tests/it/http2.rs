@@ -304,3 +304,31 @@ fn tls_chooses_the_certificate_by_name_and_the_protocol_by_alpn() {
     let _ = stray.answer();
     assert!(stray.is_closed());
 }
+
+#[test]
+fn texts_are_compressed_on_streams_too() {
+    let text = "a line that says little\n".repeat(2000);
+    let app = {
+        let text = text.clone();
+        App::start(move |_, stream| {
+            let fields = [("content-type", "text/html")];
+            respond(stream, "200 OK", &fields, text.as_bytes());
+            Then::Keep
+        })
+    };
+    let mut proxy = Proxy::start();
+    proxy.route_to(&[(1, app.address)]);
+    block_on(async {
+        let mut send = connect(&proxy).await;
+        let mut asked = request("GET", "/", Bytes::new());
+        asked
+            .headers_mut()
+            .insert("accept-encoding", "zstd".parse().unwrap());
+        let answer = send.send_request(asked).await.unwrap();
+        assert_eq!(answer.headers()["content-encoding"], "zstd");
+        assert!(!answer.headers().contains_key("content-length"));
+        let coded = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(coded.len() < text.len() / 10);
+        assert!(zstd::stream::decode_all(&coded[..]).unwrap() == text.as_bytes());
+    });
+}

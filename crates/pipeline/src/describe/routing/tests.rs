@@ -43,6 +43,7 @@ burst = 40
 connections = 8
 sticky = true
 timeout = "90s"
+compress = false
 
 [[route]]
 path = "/api/"
@@ -115,6 +116,7 @@ fn every_key_is_read() {
     assert_eq!(rules.in_flight, Some(8));
     assert_eq!(rules.sticky_cookie.as_deref(), Some("launchway_instance"));
     assert_eq!(rules.answer_timeout_ms, Some(90_000));
+    assert!(rules.uncompressed);
     rules.check().unwrap();
 
     let [api, docs, assets] = spec.routes.as_slice() else {
