@@ -18,7 +18,6 @@ mod actions;
 mod app;
 mod checks;
 mod clients;
-mod disk;
 mod ledger;
 mod random;
 mod run;

@@ -6,21 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use launchway_e2e::installation::host;
-use launchway_e2e::{Installation, Ran, Setup, until};
+use launchway_e2e::{Installation, Ran, Setup, SmallDisk, until};
 use serde_json::Value;
 
 use crate::app::{App, version_in};
 use crate::clients::{self, Aim};
-use crate::disk::Disk;
 use crate::ledger::{Kind, Ledger};
 
 /// Where Debian and its children keep the library that makes a clock jump.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
+/// The size of the installation's disk in MiB: room for a few dozen releases.
+const DISK: u32 = 1024;
+
 /// Everything that a run works with.
 pub(crate) struct World {
     pub(crate) installation: Installation,
-    pub(crate) disk: Option<Disk>,
+    pub(crate) disk: Option<SmallDisk>,
     /// The file that says by how much the platform's clock is off.
     pub(crate) clock: Option<tempfile::NamedTempFile>,
     pub(crate) ledger: Arc<Ledger>,
@@ -38,7 +40,7 @@ pub(crate) struct World {
 impl World {
     /// Starts the installation, deploys both apps, starts the load. `say` is told what cannot be done here.
     pub(crate) fn start(say: &mut dyn FnMut(&str)) -> Self {
-        let disk = Disk::mount()
+        let disk = SmallDisk::mount(DISK)
             .inspect_err(|why| say(&format!("no full disk in this run: {why}")))
             .ok();
         let clock = Path::new(FAKETIME).exists().then(|| {

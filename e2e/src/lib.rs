@@ -11,10 +11,12 @@ pub mod installation;
 pub mod load;
 pub mod processes;
 pub mod repository;
+pub mod small_disk;
 pub mod waiting;
 
 pub use binary::launchway;
 pub use installation::{Installation, Ran, Setup};
 pub use load::{Load, Report};
 pub use repository::Repository;
+pub use small_disk::SmallDisk;
 pub use waiting::{until, until_some};

@@ -24,7 +24,9 @@ use crate::routes::{self, Proxy};
 use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
-use crate::{auth, builds, deploys, notices, problem, reconcile, samples, scans, strays, triggers};
+use crate::{
+    auth, backup, builds, deploys, disk, notices, problem, reconcile, samples, scans, strays, triggers,
+};
 
 /// How many events may wait for the loop.
 const EVENTS: usize = 1024;
@@ -219,6 +221,8 @@ impl Control {
         outer.spawn(triggers::clock::run(control.clone(), cancel.clone()));
         outer.spawn(triggers::statuses::run(control.clone(), cancel.clone()));
         outer.spawn(notices::run(control.clone(), cancel.clone()));
+        outer.spawn(disk::run(control.clone(), cancel.clone()));
+        outer.spawn(backup::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.

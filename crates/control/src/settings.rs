@@ -51,12 +51,38 @@ pub struct Settings {
     pub keep_releases: usize,
     /// How many bytes of finished builds' folders are kept in all, beside those that a rollback needs.
     pub build_bytes: u64,
+    /// What everything else that grows is kept within.
+    pub budgets: Budgets,
     /// The size at which an instance's log is rotated, in bytes.
     pub log_bytes: u64,
     /// How many rotated log files of an instance are kept.
     pub log_files: u32,
     /// How the monitor behaves.
     pub monitoring: MonitoringSettings,
+}
+
+/// What each growth is kept within, in bytes. Nothing that a rollback needs, and nothing that an app wrote, is removed for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// The build cache of an app.
+    pub cache_bytes: u64,
+    /// The logs of ended instances of an app.
+    pub log_bytes: u64,
+    /// The mirror of an app's repository: packed when it is larger.
+    pub repository_bytes: u64,
+    /// What is held in reserve on the disk, to be given up when it is full; at most a sixty-fourth of the disk.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 2 << 30,
+            log_bytes: 200 << 20,
+            repository_bytes: 512 << 20,
+            reserve_bytes: 16 << 20,
+        }
+    }
 }
 
 impl Settings {
@@ -86,6 +112,7 @@ impl Settings {
             keep_builds: 50,
             keep_releases: 10,
             build_bytes: 2 << 30,
+            budgets: Budgets::default(),
             log_bytes: 10 << 20,
             log_files: 3,
             monitoring: MonitoringSettings::default(),

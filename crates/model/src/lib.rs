@@ -17,6 +17,7 @@ pub mod build;
 pub mod cidr;
 pub mod credential;
 pub mod deploy;
+pub mod disk;
 pub mod home;
 pub mod hook;
 pub mod instance;

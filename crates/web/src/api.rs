@@ -7,6 +7,7 @@ mod apps;
 mod builds;
 mod credentials;
 mod deploys;
+mod disk;
 mod notices;
 mod running;
 mod scans;
@@ -24,6 +25,7 @@ use launchway_model::api::{
 use launchway_model::build::{Build, TestCase};
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
 use launchway_model::deploy::{Deploy, Release};
+use launchway_model::disk::DiskUsage;
 use launchway_model::instance::Instance;
 use launchway_model::scan::{ScanBrief, ScanReport};
 use launchway_model::trigger::{
@@ -45,6 +47,11 @@ pub(crate) fn endpoints() -> Endpoints {
             "/status",
             access::status,
             about("status", "How the installation is").answers::<Status>(),
+        )
+        .get(
+            "/disk",
+            disk::usage,
+            about("disk", "What takes the disk, by kind and app").answers::<DiskUsage>(),
         )
         .get(
             "/alerts",

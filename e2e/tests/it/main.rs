@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod apps;
+mod backups;
 mod bad_input;
 mod bad_start;
 mod examples;
+mod full_disk;
 mod kills;
 mod page;
 mod pipeline;
 mod push;
 mod secrets;
+mod storefront;
 mod up;
 mod upgrade;

@@ -21,8 +21,6 @@ const FIRST: Duration = Duration::from_secs(20);
 const ARTIFACTS: &str = "artifacts";
 /// How many ended instances of an app keep their log.
 const LOGS: usize = 40;
-/// How many bytes the logs of ended instances of an app may take.
-const LOG_BYTES: u64 = 200 << 20;
 
 /// Sweeps now and then until the end.
 pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
@@ -51,7 +49,8 @@ pub(crate) async fn once(control: &Control) -> Result<(), Problem> {
             .cloned()
             .collect();
         let folder = control.settings().home.app_logs(&app.name);
-        blocking(move || logs::sweep(&folder, LOGS, LOG_BYTES, |id| alive.contains(id))).await?;
+        let log_bytes = control.settings().budgets.log_bytes;
+        blocking(move || logs::sweep(&folder, LOGS, log_bytes, |id| alive.contains(id))).await?;
     }
     Ok(())
 }

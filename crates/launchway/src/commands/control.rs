@@ -48,7 +48,70 @@ pub(crate) struct Control {
     #[command(flatten)]
     places: BuildPlaces,
     #[command(flatten)]
+    budgets: Budgets,
+    #[command(flatten)]
     from_parent: FromParent,
+}
+
+/// What grows is kept within these, in MiB; the variables work for `launchway up` as well.
+#[derive(Debug, clap::Args)]
+struct Budgets {
+    /// Finished builds' folders of an app, in MiB, beside what a rollback needs
+    #[arg(
+        long,
+        default_value_t = 2048,
+        value_name = "MIB",
+        env = "LAUNCHWAY_BUILD_BUDGET",
+        hide_env_values = true
+    )]
+    build_budget: u64,
+    /// The build cache of an app, in MiB
+    #[arg(
+        long,
+        default_value_t = 2048,
+        value_name = "MIB",
+        env = "LAUNCHWAY_CACHE_BUDGET",
+        hide_env_values = true
+    )]
+    cache_budget: u64,
+    /// The logs of an app's ended instances, in MiB
+    #[arg(
+        long,
+        default_value_t = 200,
+        value_name = "MIB",
+        env = "LAUNCHWAY_LOG_BUDGET",
+        hide_env_values = true
+    )]
+    log_budget: u64,
+    /// How many superseded releases of an app keep their tree for a rollback
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "NUMBER",
+        env = "LAUNCHWAY_KEEP_RELEASES",
+        hide_env_values = true
+    )]
+    keep_releases: usize,
+    /// What is held in reserve for a full disk, in MiB
+    #[arg(
+        long,
+        default_value_t = 16,
+        value_name = "MIB",
+        env = "LAUNCHWAY_DISK_RESERVE",
+        hide_env_values = true
+    )]
+    disk_reserve: u64,
+}
+
+impl Budgets {
+    fn put_into(&self, settings: &mut Settings) {
+        let bytes = |mebibytes: u64| mebibytes.saturating_mul(1 << 20);
+        settings.build_bytes = bytes(self.build_budget);
+        settings.keep_releases = self.keep_releases.max(1);
+        settings.budgets.cache_bytes = bytes(self.cache_budget);
+        settings.budgets.log_bytes = bytes(self.log_budget);
+        settings.budgets.reserve_bytes = bytes(self.disk_reserve);
+    }
 }
 
 /// Runs the command.
@@ -76,6 +139,7 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
         };
         let binary = std::env::current_exe().context("cannot tell where this binary lies")?;
         let mut settings = Settings::new(home.root(), binary, url);
+        args.budgets.put_into(&mut settings);
         settings.visible = args.visible;
         settings.advisories_every = (args.advisories_every > 0)
             .then(|| Duration::from_secs(args.advisories_every.saturating_mul(3600)));

@@ -6,28 +6,26 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
-/// Room for a few dozen releases.
-const SIZE: &str = "size=1g,mode=0755";
-
 /// The disk; unmounted when it goes.
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub struct SmallDisk {
     folder: TempDir,
 }
 
-impl Disk {
-    /// Mounts one.
+impl SmallDisk {
+    /// Mounts one of so many MiB.
     ///
     /// # Errors
     /// This user may not mount, in words.
-    pub(crate) fn mount() -> Result<Self, String> {
+    pub fn mount(mebibytes: u32) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
-            .prefix("launchway-chaos-disk-")
+            .prefix("launchway-disk-")
             .tempdir()
             .map_err(|error| error.to_string())?;
-        let options = std::ffi::CString::new(SIZE).map_err(|error| error.to_string())?;
+        let options = std::ffi::CString::new(format!("size={mebibytes}m,mode=0755"))
+            .map_err(|error| error.to_string())?;
         mount(
-            "launchway-chaos",
+            "launchway-small-disk",
             folder.path(),
             "tmpfs",
             MountFlags::NOSUID | MountFlags::NODEV,
@@ -37,7 +35,8 @@ impl Disk {
         Ok(Self { folder })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -46,8 +45,11 @@ impl Disk {
     }
 
     /// Leaves no byte free.
-    pub(crate) fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).unwrap();
+    ///
+    /// # Panics
+    /// The file that fills it cannot be made.
+    pub fn fill(&self) {
+        let mut file = std::fs::File::create(self.filler()).expect("a file on our own disk");
         for size in [1 << 20, 4096, 1] {
             let piece = vec![b'x'; size];
             while file.write_all(&piece).is_ok() {}
@@ -55,12 +57,15 @@ impl Disk {
     }
 
     /// Gives the room back.
-    pub(crate) fn free(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
+    ///
+    /// # Panics
+    /// It was not filled.
+    pub fn free(&self) {
+        std::fs::remove_file(self.filler()).expect("the disk was filled");
     }
 }
 
-impl Drop for Disk {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Whoever still looks at it keeps it until he is gone.
         let _ = unmount(self.path(), UnmountFlags::DETACH);
