@@ -25,7 +25,8 @@ use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
 use crate::{
-    auth, backup, builds, deploys, disk, notices, problem, reconcile, samples, scans, strays, triggers,
+    auth, backup, builds, deploys, disk, notices, problem, reconcile, samples, scans, strays,
+    triggers,
 };
 
 /// How many events may wait for the loop.
