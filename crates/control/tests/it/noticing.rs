@@ -108,7 +108,7 @@ async fn a_crash_reaches_a_webhook_in_seconds() {
     let address = world.proxy.targets("shop").remove(0).address;
     let crashed = Instant::now();
     let address = match address {
-        launchway_model::route::TargetAddress::Tcp(address) => address,
+        launchway_model::instance::TargetAddress::Tcp(address) => address,
         other => panic!("{other:?}"),
     };
     let _ = tokio::task::spawn_blocking(move || fetch(address, "/crash")).await;
