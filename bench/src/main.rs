@@ -10,6 +10,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agents;
 mod deploys;
 mod memory;
 mod peer;
@@ -39,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         ("deploys", deploys::measure),
         ("memory", memory::measure),
         ("supervision", supervision::measure),
+        ("dispatch to agents", agents::measure),
         ("a redeploy beside a stop-start script", peer::measure),
     ] {
         eprintln!("  {what} …");

@@ -52,6 +52,11 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// The resident memory of a process, in MiB.
+pub(crate) fn resident(pid: i32) -> anyhow::Result<f64> {
+    Ok(read(pid)?.0)
+}
+
 /// RSS and PSS of a process, in MiB, as `/proc/PID/smaps_rollup` (proc(5)) gives them in KiB.
 pub(crate) fn read(pid: i32) -> anyhow::Result<(f64, f64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;

@@ -9,6 +9,7 @@ pub mod chromium;
 pub mod http;
 pub mod installation;
 pub mod load;
+pub mod machines;
 pub mod processes;
 pub mod repository;
 pub mod small_disk;

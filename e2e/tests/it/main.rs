@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod agents;
 mod apps;
 mod backups;
 mod bad_input;
