@@ -71,7 +71,10 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
         if locked(&latencies).len() >= BUILDS {
             break began.elapsed();
         }
-        anyhow::ensure!(began.elapsed() < LONGEST, "the builds do not come to their end");
+        anyhow::ensure!(
+            began.elapsed() < LONGEST,
+            "the builds do not come to their end"
+        );
     };
     done.store(true, Ordering::Relaxed);
     for thread in threads {
@@ -182,7 +185,10 @@ fn serve(
         };
         for assignment in orders.take {
             locked(latencies).push(free.elapsed());
-            let path = format!("/leases/{}/grow?path={EVENTS_FILE}&offset=0", assignment.lease);
+            let path = format!(
+                "/leases/{}/grow?path={EVENTS_FILE}&offset=0",
+                assignment.lease
+            );
             if let Err(error) = post(&path, ended()) {
                 eprintln!("    a build could not be ended: {error:#}");
             }
@@ -195,7 +201,10 @@ fn serve(
 fn ended() -> Vec<u8> {
     let at = "2026-01-01T00:00:00Z";
     let kinds = [
-        json!(RunnerEventKind::Started { pid: 1, protocol: launchway_model::PROTOCOL }),
+        json!(RunnerEventKind::Started {
+            pid: 1,
+            protocol: launchway_model::PROTOCOL
+        }),
         json!(RunnerEventKind::Finished {
             result: BuildResult::Failure,
             problem: Some(Problem::failed("only measured")),
@@ -213,5 +222,7 @@ fn ended() -> Vec<u8> {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -46,7 +46,10 @@ impl Machine {
     ///
     /// # Panics
     /// `ip` fails.
-    #[expect(clippy::new_without_default, reason = "it makes something on this machine")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it makes something on this machine"
+    )]
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +58,10 @@ impl Machine {
         // A network of four addresses, among those that no router forwards.
         let network = 0x0a50_0000 | ((process * 16 + number) % 0x4_0000) << 2;
         let (here, there) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
-        let (cable, far) = (format!("lw{:x}{number}a", process), format!("lw{:x}{number}b", process));
+        let (cable, far) = (
+            format!("lw{:x}{number}a", process),
+            format!("lw{:x}{number}b", process),
+        );
         let machine = Self {
             namespace: name.clone(),
             cable: cable.clone(),
@@ -65,7 +71,9 @@ impl Machine {
         let remote = format!("{there}/30");
         for arguments in [
             vec!["netns", "add", &name],
-            vec!["link", "add", &cable, "type", "veth", "peer", "name", &far, "netns", &name],
+            vec![
+                "link", "add", &cable, "type", "veth", "peer", "name", &far, "netns", &name,
+            ],
             vec!["addr", "add", &near, "dev", &cable],
             vec!["link", "set", &cable, "up"],
             vec!["-n", &name, "addr", "add", &remote, "dev", &far],
@@ -180,8 +188,19 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "a failed test shows what the agent said")]
-            for line in self.log().lines().rev().take(40).collect::<Vec<_>>().iter().rev() {
+            #[expect(
+                clippy::print_stderr,
+                reason = "a failed test shows what the agent said"
+            )]
+            for line in self
+                .log()
+                .lines()
+                .rev()
+                .take(40)
+                .collect::<Vec<_>>()
+                .iter()
+                .rev()
+            {
                 eprintln!("agent: {line}");
             }
         }

@@ -24,8 +24,11 @@ impl World {
         let free = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let (listen, deadline, builds) =
-            (format!("0.0.0.0:{port}"), deadline.to_string(), builds.to_string());
+        let (listen, deadline, builds) = (
+            format!("0.0.0.0:{port}"),
+            deadline.to_string(),
+            builds.to_string(),
+        );
         // Not below /tmp, of which a build has its own.
         let gates = tempfile::Builder::new()
             .prefix("launchway-gates-")
@@ -39,7 +42,12 @@ impl World {
         .unwrap();
         Self {
             installation: Installation::start_with(&[
-                "--agents", &listen, "--agent-deadline", &deadline, "--builds", &builds,
+                "--agents",
+                &listen,
+                "--agent-deadline",
+                &deadline,
+                "--builds",
+                &builds,
             ]),
             machine: Machine::new(),
             port,
@@ -77,7 +85,10 @@ impl World {
         let source = serde_json::json!({ "source": repository.path() });
         let url = format!("http://{}/api/v1/deploys", self.installation.api());
         let accepted = ureq::post(&url)
-            .header("authorization", format!("Bearer {}", self.installation.token()))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.installation.token()),
+            )
             .header("content-type", "application/json")
             .send(source.to_string())
             .unwrap()
@@ -92,7 +103,10 @@ impl World {
     fn get(&self, path: &str) -> Value {
         let url = format!("http://{}/api/v1{path}", self.installation.api());
         let answer = ureq::get(&url)
-            .header("authorization", format!("Bearer {}", self.installation.token()))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.installation.token()),
+            )
             .call()
             .and_then(|mut answer| answer.body_mut().read_to_string());
         match answer {
@@ -126,12 +140,17 @@ impl World {
     }
 
     fn log(&self, id: u64) -> String {
-        let log = self.installation.home().join(format!("builds/{id}/log/0.log"));
+        let log = self
+            .installation
+            .home()
+            .join(format!("builds/{id}/log/0.log"));
         std::fs::read_to_string(log).unwrap_or_default()
     }
 
     fn says(&self, id: u64, line: &str) {
-        until(&format!("the log says `{line}`"), || self.log(id).contains(line));
+        until(&format!("the log says `{line}`"), || {
+            self.log(id).contains(line)
+        });
     }
 }
 
@@ -142,7 +161,10 @@ fn repository(name: &str, label: &str, gate: &Path, more: &str) -> Repository {
         apps::DESCRIPTION,
         gate.display()
     );
-    Repository::of_files(name, &[("app.py", apps::SERVER), ("launchway.toml", &stage)])
+    Repository::of_files(
+        name,
+        &[("app.py", apps::SERVER), ("launchway.toml", &stage)],
+    )
 }
 
 fn open(gate: &Path) {
@@ -188,19 +210,32 @@ fn a_build_waits_for_its_label_runs_on_the_agent_and_its_release_serves_here() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     open(&gate);
-    assert!(world.result(build).contains("success"), "{}", world.result(build));
+    assert!(
+        world.result(build).contains("success"),
+        "{}",
+        world.result(build)
+    );
     until("the release serves", || {
         world.installation.get("shop", "/").text() == "version 1"
     });
     let home = world.installation.home();
     let link = home.join(format!("releases/shop/{build}/link"));
     assert_eq!(std::fs::read_link(link).unwrap(), Path::new("app.py"));
-    assert!(home.join(format!("builds/{build}/artifacts/app.py")).exists());
+    assert!(
+        home.join(format!("builds/{build}/artifacts/app.py"))
+            .exists()
+    );
     let log = std::fs::read_to_string(home.join(format!("builds/{build}/log/1.log"))).unwrap();
     assert!(!log.contains("sentinel-4711"), "{log}");
     until("the agent keeps nothing of it", || {
-        std::fs::read_dir(agent.folder().join("leases")).unwrap().count() == 0
-            && std::fs::read_dir(agent.folder().join("trees")).unwrap().count() == 0
+        std::fs::read_dir(agent.folder().join("leases"))
+            .unwrap()
+            .count()
+            == 0
+            && std::fs::read_dir(agent.folder().join("trees"))
+                .unwrap()
+                .count()
+                == 0
     });
     // The second commit comes as what is new of it.
     repository.replace("app.py", "version 1", "version 2");
@@ -221,12 +256,24 @@ fn an_agent_without_its_link_builds_on_and_delivers_and_so_does_one_that_was_kil
     world.says(build, "before");
     world.machine.cut();
     open(&gate);
-    until("the runner ends without the link", || agent.runners().is_empty());
+    until("the runner ends without the link", || {
+        agent.runners().is_empty()
+    });
     assert_eq!(world.build(build)["state"]["state"], "running");
     world.machine.mend();
-    assert!(world.result(build).contains("success"), "{}", world.result(build));
+    assert!(
+        world.result(build).contains("success"),
+        "{}",
+        world.result(build)
+    );
     for step in 1..=5 {
-        assert_eq!(world.log(build).matches(&format!("o step {step}\n")).count(), 1);
+        assert_eq!(
+            world
+                .log(build)
+                .matches(&format!("o step {step}\n"))
+                .count(),
+            1
+        );
     }
     // Killed, and started again.
     let gate = world.gate("again");
@@ -234,11 +281,19 @@ fn an_agent_without_its_link_builds_on_and_delivers_and_so_does_one_that_was_kil
     world.says(build, "before");
     agent.kill();
     open(&gate);
-    until("the runner ends without the agent", || agent.runners().is_empty());
-    world
-        .machine
-        .again(&mut agent, &world.server(&world.machine), &["--label", "docker"]);
-    assert!(world.result(build).contains("success"), "{}", world.result(build));
+    until("the runner ends without the agent", || {
+        agent.runners().is_empty()
+    });
+    world.machine.again(
+        &mut agent,
+        &world.server(&world.machine),
+        &["--label", "docker"],
+    );
+    assert!(
+        world.result(build).contains("success"),
+        "{}",
+        world.result(build)
+    );
     assert_eq!(world.log(build).matches("o step 5\n").count(), 1);
 }
 
@@ -258,7 +313,11 @@ fn control_is_killed_during_a_build_on_an_agent_and_a_cancel_reaches_the_whole_t
     until("another control runs", || {
         world.installation.role("control") != control
     });
-    assert!(world.result(build).contains("success"), "{}", world.result(build));
+    assert!(
+        world.result(build).contains("success"),
+        "{}",
+        world.result(build)
+    );
     assert_eq!(world.log(build).matches("o step 5\n").count(), 1);
     let gate = world.gate("never");
     let build = world.queue(&repository("cart", "docker", &gate, ""));
@@ -270,7 +329,11 @@ fn control_is_killed_during_a_build_on_an_agent_and_a_cancel_reaches_the_whole_t
         .installation
         .run(&["builds", "cancel", &build.to_string()])
         .ok("cancel");
-    assert!(world.result(build).contains("aborted"), "{}", world.result(build));
+    assert!(
+        world.result(build).contains("aborted"),
+        "{}",
+        world.result(build)
+    );
     until("nothing of it is left", || {
         !all.iter().any(|pid| processes::lives(*pid))
     });
@@ -304,13 +367,20 @@ fn a_dead_agent_frees_its_lease_and_the_build_fails_or_is_tried_again_as_the_pip
     let second = world.agent_on(&other, "second", &["--label", "docker"]);
     first.kill();
     let result = world.result(failing);
-    assert!(result.contains("agent first was not heard of for 12 s"), "{result}");
+    assert!(
+        result.contains("agent first was not heard of for 12 s"),
+        "{result}"
+    );
     until("the other one takes it", || {
         world.build(retried)["agent"] == "second"
     });
     world.says(retried, "before");
     open(&gate);
-    assert!(world.result(retried).contains("success"), "{}", world.result(retried));
+    assert!(
+        world.result(retried).contains("success"),
+        "{}",
+        world.result(retried)
+    );
     drop(second);
 }
 
@@ -325,7 +395,10 @@ fn a_revoked_token_cuts_the_agent_off_at_once_and_other_tokens_and_servers_are_r
     let build = world.queue(&repository("shop", "docker", &gate, ""));
     world.says(build, "before");
     let runner = agent.runners()[0].pid;
-    world.installation.run(&["agents", "revoke", "one"]).ok("revoke");
+    world
+        .installation
+        .run(&["agents", "revoke", "one"])
+        .ok("revoke");
     let result = world.result(build);
     assert!(result.contains("was revoked"), "{result}");
     let code = until_some("the agent ends", || agent.ended());
@@ -336,11 +409,15 @@ fn a_revoked_token_cuts_the_agent_off_at_once_and_other_tokens_and_servers_are_r
     let token = world.token("two");
     let server = world.server(&world.machine);
     let wrong = "ab".repeat(32);
-    let mut deceived = world.machine.agent(&server, &token, &["--fingerprint", &wrong]);
+    let mut deceived = world
+        .machine
+        .agent(&server, &token, &["--fingerprint", &wrong]);
     let code = until_some("it ends", || deceived.ended());
     assert_eq!(code, 5, "{}", deceived.log());
     assert!(
-        deceived.log().contains("is not the server that the token is for"),
+        deceived
+            .log()
+            .contains("is not the server that the token is for"),
         "{}",
         deceived.log()
     );
@@ -367,7 +444,10 @@ fn a_revoked_token_cuts_the_agent_off_at_once_and_other_tokens_and_servers_are_r
         .body_mut()
         .read_to_string()
         .unwrap();
-    assert!(refused.contains("this agent is Launchway 9.9.9"), "{refused}");
+    assert!(
+        refused.contains("this agent is Launchway 9.9.9"),
+        "{refused}"
+    );
     // An agent's token opens nothing else.
     let api = format!("http://{}/api/v1/apps", world.installation.api());
     let status = ureq::get(&api)
