@@ -15,6 +15,7 @@ mod deploys;
 mod memory;
 mod peer;
 mod proxy;
+mod pipelines;
 mod sample;
 mod starts;
 mod supervision;
@@ -41,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         ("memory", memory::measure),
         ("supervision", supervision::measure),
         ("dispatch to agents", agents::measure),
+        ("pipelines", pipelines::measure),
         ("a redeploy beside a stop-start script", peer::measure),
     ] {
         eprintln!("  {what} …");

@@ -12,13 +12,17 @@ use launchway_model::{AppName, BuildId, Problem};
 use launchway_pipeline::spool;
 use launchway_store::{BuildEnd, StoredBuild};
 
+pub use self::requests::{answer, requests};
 use crate::{Control, problem};
 
 mod drive;
 pub(crate) mod needs;
+mod notices;
+pub(crate) mod parked;
 mod placing;
 pub(crate) mod queue;
 mod remote;
+pub(crate) mod requests;
 pub(crate) mod sweep;
 
 /// Builds, newest first, of one app or all.

@@ -52,6 +52,8 @@ pub struct Control {
     pub(crate) proxy: Proxy,
     pub(crate) wake: Wake,
     pub(crate) deploying: deploys::Deploying,
+    /// Builds that only wait.
+    pub(crate) parked: builds::parked::Parked,
     pub(crate) metrics: Metrics,
     pub(crate) looking: triggers::Looking,
     pub(crate) samples: Mutex<Samples>,
@@ -158,6 +160,7 @@ impl Control {
             proxy,
             wake: Wake::new(),
             deploying: deploys::Deploying::default(),
+            parked: builds::parked::Parked::default(),
             metrics: Metrics::new(),
             monitoring,
             looking: triggers::Looking::default(),

@@ -29,6 +29,7 @@ pub mod notices;
 pub mod oneoff;
 pub mod progress;
 pub mod releases;
+pub mod results;
 pub mod scans;
 pub mod settings;
 pub mod source;

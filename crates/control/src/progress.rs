@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use launchway_model::api::Progress;
 use launchway_model::build::{BuildState, StageId, StageInfo};
 use launchway_model::deploy::{Deploy, DeployPhase, DeployState, Release};
+use launchway_model::request::Ask;
 use launchway_model::runner::{LogLine, LogSource, RunnerEvent, RunnerEventKind};
 use launchway_model::{AppName, BuildId, DeployId, InstanceId, Problem};
 use launchway_pipeline::spool::{EventReader, LogReader};
@@ -233,9 +234,15 @@ impl BuildReader {
                 .await
             }
             RunnerEventKind::Tests { counts } => out.send(Progress::Tests { counts }).await,
+            RunnerEventKind::Asked { number, ask } => match *ask {
+                Ask::Input(question) => out.send(Progress::Input { number, question }).await,
+                _ => Ok(()),
+            },
             RunnerEventKind::Started { .. }
             | RunnerEventKind::Artifact { .. }
             | RunnerEventKind::Scanned { .. }
+            | RunnerEventKind::Report(_)
+            | RunnerEventKind::Settled { .. }
             | RunnerEventKind::Finished { .. } => Ok(()),
         }
     }

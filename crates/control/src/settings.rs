@@ -53,6 +53,12 @@ pub struct Settings {
     pub build_bytes: u64,
     /// What everything else that grows is kept within.
     pub budgets: Budgets,
+    /// The mail server by which pipelines send mails: `smtps://USER:PASSWORD@HOST`, `smtp://HOST:25`.
+    pub mail_server: Option<String>,
+    /// The sender of those mails.
+    pub mail_from: String,
+    /// The incoming webhook by which pipelines tell a chat.
+    pub chat_webhook: Option<String>,
     /// The size at which an instance's log is rotated, in bytes.
     pub log_bytes: u64,
     /// How many rotated log files of an instance are kept.
@@ -113,6 +119,9 @@ impl Settings {
             keep_releases: 10,
             build_bytes: 2 << 30,
             budgets: Budgets::default(),
+            mail_server: None,
+            mail_from: "Launchway <launchway@localhost>".to_owned(),
+            chat_webhook: None,
             log_bytes: 10 << 20,
             log_files: 3,
             monitoring: MonitoringSettings::default(),

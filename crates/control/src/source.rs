@@ -3,11 +3,12 @@
 //! Every app has a bare repository of its own under `repos/`. A deploy fetches into it, so that a build needs nothing
 //! but this machine, and a commit that was built can be built again. Nothing of the repository is run here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use launchway_model::api::{DeployAccepted, DeployRequest};
-use launchway_model::build::BuildRequest;
+use launchway_model::build::{BuildNow, BuildRequest};
 use launchway_model::suggest::did_you_mean;
 use launchway_model::{AppName, BuildId, Problem};
 
@@ -88,7 +89,37 @@ pub async fn deploy(
             return Err(problem);
         }
     };
-    queue(control, app, branch, details, cause, true).await
+    queue(control, app, branch, details, cause, true, BTreeMap::new()).await
+}
+
+/// Queues a build of a commit that the app's repository has: the newest of its branch where none is named. Where the app
+/// does not know its repository's content otherwise, that is what was pushed or deployed last.
+///
+/// # Errors
+/// The app, branch or commit does not exist, or the store fails.
+pub async fn build(
+    control: &Control,
+    app: &AppName,
+    request: BuildNow,
+    cause: &str,
+) -> Result<DeployAccepted, Problem> {
+    let known = control.app(app).await?;
+    let branch = request.branch.or(known.branch.clone());
+    let folder = ensure_repository(control, app).await?;
+    let (branch, details) = pushed_commit(&folder, branch, request.commit.as_deref()).await?;
+    let deploy = request
+        .deploy
+        .unwrap_or(branch.is_some() && branch == known.branch);
+    queue(
+        control,
+        app.clone(),
+        branch,
+        details,
+        cause,
+        deploy,
+        request.parameters,
+    )
+    .await
 }
 
 /// The bare repository that pushes to an app go to; it and the app are made where absent.
@@ -141,6 +172,7 @@ pub async fn pushed(
         details,
         "push",
         adopted == branch,
+        BTreeMap::new(),
     )
     .await
 }
@@ -159,6 +191,7 @@ async fn queue(
     details: Details,
     cause: &str,
     deploy: bool,
+    parameters: BTreeMap<String, String>,
 ) -> Result<DeployAccepted, Problem> {
     let now = Timestamp::now();
     control
@@ -182,6 +215,7 @@ async fn queue(
         cause: cause.to_owned(),
         deploy,
         origin: Default::default(),
+        parameters,
     };
     let build = queue_request(control, &request).await?;
     Ok(DeployAccepted {
@@ -443,7 +477,7 @@ pub(crate) fn source_ref(branch: &str) -> String {
 }
 
 /// The reference of a branch's newest commit, whether it was pushed or fetched.
-async fn newest(folder: &Path, branch: &str) -> String {
+pub(crate) async fn newest(folder: &Path, branch: &str) -> String {
     let pushed = format!("refs/heads/{branch}");
     let fetched = source_ref(branch);
     let found = git::run(

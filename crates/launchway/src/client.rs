@@ -16,6 +16,8 @@ use ureq::{Agent, Body};
 
 pub(crate) use stream::Stream;
 
+/// The largest file that is fetched, in bytes.
+const LARGEST_FILE: u64 = 4 << 30;
 /// The largest answer that is read whole, in bytes.
 const LARGEST_ANSWER: u64 = 256 << 20;
 
@@ -110,6 +112,16 @@ impl Client {
             .limit(LARGEST_ANSWER)
             .lossy_utf8(true)
             .read_to_string()?)
+    }
+
+    /// `GET` of a file.
+    pub(crate) fn bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut answer = self.call(Method::GET, path, Vec::new())?;
+        Ok(answer
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_FILE)
+            .read_to_vec()?)
     }
 
     /// `GET` of an endless answer: server-sent events or one JSON document a line.

@@ -158,6 +158,13 @@ impl View {
         }
     }
 
+    /// Shows a line that is not an event's; nothing where events are printed as JSON.
+    pub(crate) fn say(&mut self, line: &str) {
+        if !self.output.is_json() {
+            self.print(&format!("  {line}"));
+        }
+    }
+
     /// Shows one event; they come in order.
     pub(crate) fn show(&mut self, event: &Progress) -> anyhow::Result<()> {
         if self.output.is_json() {
@@ -207,6 +214,16 @@ impl View {
                 self.mark(true, "built", Some(Duration::from_millis(*millis)));
             }
             Progress::Built { .. } => {}
+            Progress::Input { question, .. } => {
+                self.print(&format!("  ? {}", question.message));
+                self.print(&format!(
+                    "    {}",
+                    self.output.note_tone(
+                        Tone::Faint,
+                        "it waits for `launchway builds approve` or `launchway builds abort`"
+                    )
+                ));
+            }
             Progress::Released { release, .. } => self.working(&format!("release {release}")),
             Progress::Phase { phase, detail } => {
                 self.phase_ended(true);

@@ -145,6 +145,13 @@ pub enum Progress {
         /// The counts.
         counts: TestCounts,
     },
+    /// The build waits for a person's word.
+    Input {
+        /// The request's number in the build.
+        number: u32,
+        /// What is asked.
+        question: crate::request::InputQuestion,
+    },
     /// The build ended.
     Built {
         /// How.

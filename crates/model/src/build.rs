@@ -1,5 +1,7 @@
 //! A build: from a commit to a tree, in stages.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -167,6 +169,26 @@ pub struct BuildRequest {
     /// Where the commit came from: a tag, a pull request, a remote.
     #[serde(default)]
     pub origin: crate::trigger::Origin,
+    /// Parameters that were given for this build alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A build that a person or another build asks for now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct BuildNow {
+    /// The branch; the app's own where absent.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// The commit; the branch's newest where absent.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// Whether a green build is deployed; where absent it is on the app's branch alone.
+    #[serde(default)]
+    pub deploy: Option<bool>,
+    /// The parameters of the pipeline; those that are missing take their defaults.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// A build as people and clients see it.

@@ -24,6 +24,8 @@ pub mod instance;
 pub mod names;
 pub mod notice;
 pub mod problem;
+pub mod request;
+pub mod results;
 pub mod route;
 pub mod runner;
 pub mod scan;

@@ -17,6 +17,7 @@ use crate::app::AppSpec;
 use crate::build::{BuildResult, StageId, StageInfo, TestCounts};
 use crate::names::{AppName, BuildId};
 use crate::problem::Problem;
+use crate::request::Ask;
 use crate::scan::ScanReport;
 use crate::shim::Sandbox;
 
@@ -30,6 +31,13 @@ pub const LOG_FOLDER: &str = "log";
 pub const CANCEL_FILE: &str = "cancel";
 /// The name of the file with the runner's test cases, JSON: an array of [`crate::build::TestCase`].
 pub const TESTS_FILE: &str = "tests.json";
+/// The name of the file with what linters found, JSON: an array of a tool's `id`, `name` and `issues`.
+pub const ISSUES_FILE: &str = "issues.json";
+
+/// The name of the folder of reports for people in a build's folder.
+pub const REPORTS_FOLDER: &str = "reports";
+/// The name of the folder of artifacts in a build's folder.
+pub const ARTIFACTS_FOLDER: &str = "artifacts";
 
 /// One build, all that a runner needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +78,9 @@ pub struct RunnerJob {
     /// Who or what asked for the build, as in [`crate::build::BuildRequest`].
     #[serde(default)]
     pub cause: String,
+    /// Parameters that were given for this build alone; each wins over a variable of its name.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// The longest that the whole build may take, in milliseconds.
     pub timeout_ms: u64,
     /// The memory cap of the build's processes together, in bytes, where the host can set one.
@@ -186,6 +197,20 @@ pub enum RunnerEventKind {
         /// What was found.
         report: Box<ScanReport>,
     },
+    /// The build asks control for something and waits for `answers/NUMBER.json`; see [`crate::request`].
+    Asked {
+        /// Counts from 0 in a build.
+        number: u32,
+        /// What is asked.
+        ask: Box<Ask>,
+    },
+    /// The build waits for that answer no more: it took it, or was stopped meanwhile.
+    Settled {
+        /// Which.
+        number: u32,
+    },
+    /// A folder of files for people was kept below `reports/KEY/` in the build's folder.
+    Report(Report),
     /// The build ended; always the last event of a spool.
     Finished {
         /// How.
@@ -193,6 +218,17 @@ pub enum RunnerEventKind {
         /// Why, unless it succeeded.
         problem: Option<Problem>,
     },
+}
+
+/// A report that people look at in a browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Report {
+    /// Its folder below `reports/`: letters, digits, `-` and `_`.
+    pub key: String,
+    /// Its name for people.
+    pub title: String,
+    /// The file to begin with, below its folder.
+    pub index: String,
 }
 
 /// One line of a log file: `MILLIS C TEXT` where MILLIS is Unix time, C is one letter for the source, and TEXT is what

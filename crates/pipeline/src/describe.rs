@@ -28,6 +28,7 @@ pub mod quantity;
 mod rollout;
 mod routing;
 mod scan;
+mod services;
 mod stages;
 mod timed;
 mod toml_reader;

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use crate::runner::Surroundings;
 
+mod asking;
 mod build;
 mod cancel;
 mod checkout;
@@ -21,19 +22,25 @@ mod dependency_check;
 mod environment;
 mod failure;
 mod guise;
+mod html_report;
+mod input;
 mod layer;
 mod log;
 mod make;
 mod mask;
 mod memory;
+mod preflight;
 pub(crate) mod processes;
+mod recorded;
 mod results;
 mod script;
+mod services;
 mod spool;
 mod stages;
 mod stand_ins;
 mod steps;
 mod stop;
+mod units;
 
 /// Runs the build of a folder; see [`crate::runner::run`].
 pub(crate) fn run_build(folder: &Path, surroundings: Surroundings) -> ExitCode {

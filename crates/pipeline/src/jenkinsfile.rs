@@ -19,9 +19,12 @@ use crate::error::{DescribeError, FileError, place_of};
 use crate::groovy::{self, Arg, Expr, ExprKind, Span, Stmt, StmtKind};
 use crate::plan::{Plan, Script, Step, Text, Variable};
 
-mod directives;
+pub(crate) mod directives;
+mod input;
 mod stages;
 pub mod steps;
+
+pub use input::field;
 
 /// The name of the file in a repository.
 pub const FILE: &str = "Jenkinsfile";
@@ -90,6 +93,7 @@ pub fn read(file: &str, text: &str) -> Result<Jenkinsfile, DescribeError> {
             file,
             text,
             notes: Vec::new(),
+            tools: Vec::new(),
         }
         .read()
     })
@@ -101,6 +105,8 @@ struct Reader<'t> {
     file: &'t str,
     text: &'t str,
     notes: Vec<String>,
+    /// Tools of the pipeline and of its stages.
+    tools: Vec<(String, String)>,
 }
 
 type Read<T> = Result<T, FileError>;
@@ -158,6 +164,7 @@ impl<'t> Reader<'t> {
         };
         self.top(&pipeline, &mut made)?;
         made.notes = self.notes;
+        made.tools = self.tools;
         made.script = Arc::new(script);
         Ok(made)
     }
@@ -190,7 +197,9 @@ impl<'t> Reader<'t> {
                 "options" => made.plan.options = self.options(&directive)?,
                 "parameters" => made.parameters = self.parameters(&directive)?,
                 "triggers" => made.triggers = self.triggers(&directive)?,
-                "tools" => made.tools = self.tools(&directive)?,
+                "tools" => {
+                    self.tools(&directive)?;
+                }
                 "stages" => made.plan.stages = self.stages(&directive)?,
                 "post" => made.plan.post = self.post(&directive)?,
                 "libraries" => {

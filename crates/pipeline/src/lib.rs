@@ -23,6 +23,7 @@ mod engine;
 pub mod error;
 pub mod glob;
 pub mod groovy;
+pub mod issues;
 pub mod jenkinsfile;
 pub mod junit;
 pub mod local;

@@ -61,6 +61,7 @@ pub fn job(
         secrets: false,
         origin: Origin::default(),
         cause: "local".to_owned(),
+        parameters: BTreeMap::new(),
         timeout_ms: 24 * 3_600_000,
         memory_bytes: None,
         parallel: std::thread::available_parallelism()

@@ -161,7 +161,7 @@ impl Seeds {
     }
 
     /// Puts the tree's persistent paths back to what the commit has.
-    pub(crate) fn put_back(self, tree: &Path) -> io::Result<()> {
+    pub(crate) fn put_back(&self, tree: &Path) -> io::Result<()> {
         for (number, (path, there)) in self.paths.iter().enumerate() {
             let at = tree.join(path.trim_end_matches('/'));
             if let Ok(found) = fs::symlink_metadata(&at) {

@@ -18,13 +18,16 @@ use std::collections::BTreeMap;
 
 use launchway_model::build::{BuildResult, StageId, StageInfo};
 use launchway_model::problem::Place;
+use launchway_model::request::InputParameter;
 
 mod condition;
 mod matrix;
+mod service;
 mod step;
 
 pub use condition::Condition;
 pub use matrix::Matrix;
+pub use service::Service;
 pub use step::{Make, Script, Step};
 
 /// All that a build does.
@@ -84,6 +87,10 @@ pub struct Stage {
     pub agent: Option<Agent>,
     /// Whether it runs; `None` is always.
     pub when: Option<Condition>,
+    /// What runs beside it.
+    pub services: Vec<Service>,
+    /// What a person is asked before it runs.
+    pub input: Option<Input>,
     /// What follows it.
     pub post: Vec<Post>,
     /// Where it is written, for errors.
@@ -100,6 +107,8 @@ impl Stage {
             options: Options::default(),
             agent: None,
             when: None,
+            services: Vec::new(),
+            input: None,
             post: Vec::new(),
             place: None,
         }
@@ -117,6 +126,23 @@ impl Stage {
     pub fn size(&self) -> u32 {
         1 + self.children().iter().map(Self::size).sum::<u32>()
     }
+}
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// What is asked.
+    pub message: Text,
+    /// What the button says that goes on.
+    pub ok: Option<String>,
+    /// Who is asked, separated by commas.
+    pub submitter: Option<Text>,
+    /// The variable that gets the name of the one who answered.
+    pub submitter_parameter: Option<String>,
+    /// What is to be filled in; each field becomes a variable of the stage.
+    pub parameters: Vec<InputParameter>,
+    /// Whether the stage's condition is asked first.
+    pub after_when: bool,
 }
 
 /// What a stage does.

@@ -319,7 +319,7 @@ async fn write_end(
     Ok(())
 }
 
-fn build_of_row(found: &SqliteRow) -> Result<StoredBuild, StoreError> {
+pub(crate) fn build_of_row(found: &SqliteRow) -> Result<StoredBuild, StoreError> {
     let pid: Option<i64> = found.try_get("pid")?;
     Ok(StoredBuild {
         build: Build {

@@ -126,7 +126,7 @@ impl Store {
             .transpose()
     }
 
-    /// The deploy that a build caused.
+    /// The newest deploy that a build caused: its pipeline may have asked for one before it ended.
     ///
     /// # Errors
     /// The database refuses or holds something unreadable.
@@ -134,7 +134,7 @@ impl Store {
         &self,
         build: BuildId,
     ) -> Result<Option<StoredDeploy>, StoreError> {
-        sqlx::query("SELECT * FROM deploy WHERE build = ?1 ORDER BY id LIMIT 1")
+        sqlx::query("SELECT * FROM deploy WHERE build = ?1 ORDER BY id DESC LIMIT 1")
             .bind(row::number(build.0))
             .fetch_optional(&self.pool)
             .await?

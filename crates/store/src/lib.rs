@@ -13,6 +13,7 @@
 pub mod agents;
 pub mod alerts;
 pub mod apps;
+pub mod artifacts;
 pub mod auth;
 pub mod builds;
 pub mod copy;
@@ -21,7 +22,9 @@ pub mod deploys;
 pub mod isolation;
 pub mod notices;
 pub mod releases;
+pub mod requests;
 pub mod scans;
+pub mod tests;
 pub mod triggers;
 
 mod row;
@@ -41,6 +44,7 @@ pub use crate::apps::StoredApp;
 pub use crate::builds::{BuildEnd, BuildUpdate, StoredBuild};
 pub use crate::deploys::{DeployEnd, DeployWork, StoredDeploy};
 pub use crate::releases::NewRelease;
+pub use crate::requests::StoredRequest;
 pub use crate::scans::{ScanOrigin, StoredScan};
 pub use crate::schema::copy_before as copy_before_migration;
 

@@ -9,6 +9,8 @@ mod credentials;
 mod deploys;
 mod disk;
 mod notices;
+mod requests;
+mod results;
 mod running;
 mod scans;
 mod triggers;
@@ -22,11 +24,14 @@ use launchway_model::api::{
     DeployRequest, Description, Domain, LoginLink, NewToken, Progress, RollbackRequest, RunOutput,
     RunRequest, ScaleRequest, Status, Token,
 };
-use launchway_model::build::{Build, TestCase};
+use launchway_model::build::{Build, BuildNow, TestCase};
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
 use launchway_model::deploy::{Deploy, Release};
 use launchway_model::disk::DiskUsage;
 use launchway_model::instance::Instance;
+use launchway_model::request::{BuildRequestRecord, InputAnswer, InputParameter};
+use launchway_model::results::{Artifact, Fingerprint, TestHistory, TestReport};
+use launchway_model::runner::Report;
 use launchway_model::scan::{ScanBrief, ScanReport};
 use launchway_model::trigger::{
     Branch, Delivery, HookSecret, LookReport, TriggerSettings, Triggers,
@@ -233,6 +238,61 @@ pub(crate) fn endpoints() -> Endpoints {
             "/builds/{build}/tests",
             builds::tests,
             about("builds", "The test cases of a build").lists::<TestCase>(),
+        )
+        .post(
+            "/apps/{app}/builds",
+            requests::build_now,
+            about("builds", "Build a commit of a branch now, with parameters")
+                .takes::<BuildNow>()
+                .begins::<DeployAccepted>(),
+        )
+        .get(
+            "/builds/{build}/requests",
+            requests::list,
+            about("builds", "What a build asks, such as a person's word, and the answers")
+                .lists::<BuildRequestRecord>(),
+        )
+        .post(
+            "/builds/{build}/requests/{request}",
+            requests::answer,
+            about("builds", "Answer an input of a build").takes::<InputAnswer>(),
+        )
+        .get(
+            "/apps/{app}/parameters",
+            results::parameters,
+            about("builds", "The parameters that a build of a branch takes; `?branch=`")
+                .lists::<InputParameter>(),
+        )
+        .get(
+            "/apps/{app}/tests",
+            results::history,
+            about("builds", "Tests over the builds of a branch; `?branch=`").answers::<TestHistory>(),
+        )
+        .get(
+            "/builds/{build}/test-report",
+            results::report,
+            about("builds", "The tests of a build: newly failing, still failing, flaky, fixed")
+                .answers::<TestReport>(),
+        )
+        .get(
+            "/builds/{build}/artifacts",
+            results::artifacts,
+            about("builds", "The files that a build kept").lists::<Artifact>(),
+        )
+        .get(
+            "/builds/{build}/artifact",
+            results::artifact,
+            about("builds", "A file that a build kept; `?path=`").text(),
+        )
+        .get(
+            "/builds/{build}/reports",
+            results::reports,
+            about("builds", "The reports for people that a build kept").lists::<Report>(),
+        )
+        .get(
+            "/fingerprints/{sha256}",
+            results::fingerprint,
+            about("builds", "The builds that kept a file of this SHA-256").lists::<Fingerprint>(),
         )
         .get(
             "/builds/{build}/stages/{stage}/log",

@@ -69,6 +69,8 @@ pub(crate) struct Web {
     pub(crate) pushes: TaskTracker,
     /// The OpenAPI document as JSON.
     pub(crate) document: Arc<str>,
+    /// What the addresses of reports are sealed with; new with every start.
+    pub(crate) seal: Arc<[u8; 32]>,
 }
 
 /// The whole HTTP edge of a control.
@@ -87,6 +89,7 @@ fn build(control: Arc<Control>, cancel: CancellationToken) -> (Router, Web) {
         cancel,
         pushes: TaskTracker::new(),
         document: document.into(),
+        seal: Arc::new(fresh_seal()),
     };
     let measures = web.measures.clone();
     monitoring::set_edge(&web.control, move |text| measures.append_to(text));
@@ -113,6 +116,17 @@ fn build(control: Arc<Control>, cancel: CancellationToken) -> (Router, Web) {
         .layer(axum::middleware::from_fn(headers::add))
         .with_state(web.clone());
     (router, web)
+}
+
+/// Random bytes. A machine without them gets a seal that opens nothing but this process's own reports.
+fn fresh_seal() -> [u8; 32] {
+    let mut seal = [0; 32];
+    if let Err(error) = getrandom::fill(&mut seal) {
+        tracing::error!(%error, "this machine gives no random bytes");
+        let address = std::ptr::from_ref(&seal).addr();
+        seal[..8].copy_from_slice(&address.to_ne_bytes());
+    }
+    seal
 }
 
 /// Serves until `cancel`, then ends streams, lets requests under way finish for some seconds, and returns.

@@ -7,8 +7,10 @@ pub mod access;
 pub mod agents;
 pub mod alerts;
 pub mod app;
+pub mod big_log;
 pub mod branches;
 pub mod build;
+pub mod build_results;
 pub mod credentials;
 pub mod deploy;
 pub mod findings;
@@ -16,8 +18,10 @@ pub mod log;
 pub mod login;
 pub mod overview;
 pub mod parts;
+pub mod pipeline;
 pub mod release;
 pub mod settings;
+pub mod tests_page;
 
 mod actions;
 mod live;
@@ -187,6 +191,9 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/apps/{app}/releases/{release}", get(release::show))
         .route("/apps/{app}/branches", get(branches::show))
         .route("/apps/{app}/branches/look", post(branches::look))
+        .route("/apps/{app}/pipeline", get(pipeline::show))
+        .route("/apps/{app}/builds", post(pipeline::build_now))
+        .route("/apps/{app}/tests", get(tests_page::show))
         .route("/apps/{app}/logs", get(log::show))
         .route("/apps/{app}/logs/live", get(live::logs))
         .route("/apps/{app}/settings", get(settings::show))
@@ -204,6 +211,20 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         .route("/builds/{build}/live", get(live::build))
         .route("/builds/{build}/cancel", post(actions::cancel_build))
         .route("/builds/{build}/stages/{stage}/log", get(log::show_stage))
+        .route("/builds/{build}/stages/{stage}", get(big_log::show))
+        .route("/builds/{build}/results", get(build_results::live_panel))
+        .route(
+            "/builds/{build}/requests/{request}",
+            post(build_results::answer),
+        )
+        .route(
+            "/builds/{build}/artifacts/{*path}",
+            get(build_results::artifact),
+        )
+        .route(
+            "/builds/{build}/reports/{key}",
+            get(build_results::open_report),
+        )
         .route("/deploys/{deploy}", get(deploy::show))
         .route("/deploys/{deploy}/live", get(live::deploy))
         .route("/deploys/{deploy}/cancel", post(actions::cancel_deploy))
@@ -225,6 +246,10 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
         ));
     Router::new()
         .merge(people)
+        .route(
+            "/reports/{build}/{key}/{seal}/{*path}",
+            get(build_results::report),
+        )
         .route("/login", get(login::show).post(login::enter))
         .route("/assets/{file}", get(assets::serve))
         .fallback(unknown)

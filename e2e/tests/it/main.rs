@@ -10,6 +10,7 @@ mod bad_start;
 mod examples;
 mod full_disk;
 mod kills;
+mod microblog;
 mod page;
 mod pipeline;
 mod push;

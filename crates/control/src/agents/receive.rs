@@ -149,6 +149,7 @@ impl Place {
         let ours = [
             JOB_FILE,
             CANCEL_FILE,
+            launchway_model::request::ANSWERS_FOLDER,
             "cancel.draft",
             INCOMING,
             "tmp",

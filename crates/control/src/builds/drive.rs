@@ -10,9 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use launchway_model::build::{BuildResult, Stage, StageId, StageState};
 use launchway_model::credential::RunnerSecrets;
+use launchway_model::request::ANSWERS_FOLDER;
 use launchway_model::runner::{
-    BuildUser, CANCEL_FILE, JOB_FILE, LOG_FOLDER, RunnerEvent, RunnerEventKind, RunnerJob,
-    ScannerJob,
+    ARTIFACTS_FOLDER, BuildUser, CANCEL_FILE, JOB_FILE, LOG_FOLDER, REPORTS_FOLDER, RunnerEvent,
+    RunnerEventKind, RunnerJob, ScannerJob,
 };
 use launchway_model::scan::ScanReport;
 use launchway_model::trigger::TriggerSpec;
@@ -23,6 +24,7 @@ use tokio::process::{Child, Command};
 
 use super::needs;
 use super::remote::{Lost, Remote};
+use super::requests;
 use crate::confinement::Whose;
 use crate::problem::Persist;
 use crate::{Control, config, credentials, problem, scans, triggers, users};
@@ -56,13 +58,18 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
     if let Err(refused) = own_tree(control, &stored, result).await {
         (result, problem) = (BuildResult::Failure, Some(refused));
     }
-    let mut release = release_of(&stored, &state, result);
+    let mut release = match release_of(&stored, &state, result) {
+        // Its pipeline has deployed it already, and what came of that is the pipeline's own result.
+        Some(_) if requests::was_released(control, id).await => None,
+        release => release,
+    };
     if let Some(new) = &release
         && let Err(refused) = scans::gate(control, &new.app, id, &new.spec).await
     {
         // What makes no release has not succeeded: whoever waits for it must see why.
         (result, problem, release) = (BuildResult::Failure, Some(refused), None);
     }
+    control.parked.free(id);
     let end = BuildEnd {
         result,
         problem,
@@ -73,6 +80,9 @@ pub(super) async fn run(control: &Control, stored: StoredBuild) {
         .metrics
         .built(&stored.build.request.app, result, began.elapsed());
     let mut persist = Persist::new("the end of a build");
+    if let Err(problem) = crate::results::keep(control, id).await {
+        tracing::warn!(%problem, build = %id, "the tests and artifacts of a build cannot be remembered");
+    }
     let made = loop {
         match control.store.end_build(id, &end).await {
             Ok(made) => break made,
@@ -164,6 +174,8 @@ struct State {
     runner: Option<u32>,
     /// What the pipeline says that starts further builds, until it is written.
     triggers: Option<Vec<TriggerSpec>>,
+    /// What was asked, and what is not waited for any more, since the last look.
+    news: Vec<requests::News>,
 }
 
 impl State {
@@ -198,8 +210,12 @@ impl State {
                 StageState::Finished { result, since, at }
             }),
             RunnerEventKind::Tests { counts } => self.update.tests = Some(counts),
-            RunnerEventKind::Artifact { .. } => {}
             RunnerEventKind::Scanned { report } => self.scanned = Some(*report),
+            RunnerEventKind::Artifact { .. } | RunnerEventKind::Report(_) => {}
+            RunnerEventKind::Asked { number, ask } => {
+                self.news.push(requests::News::Asked { number, ask, at })
+            }
+            RunnerEventKind::Settled { number } => self.news.push(requests::News::Settled(number)),
             RunnerEventKind::Finished { result, problem } => self.ended = Some((result, problem)),
         }
     }
@@ -329,6 +345,9 @@ impl Follower {
             }
             if let Some(triggers) = self.state.triggers.take() {
                 triggers::upstream::planned(control, &stored.build.request, &triggers).await;
+            }
+            for news in std::mem::take(&mut self.state.news) {
+                requests::heard(control, stored, self.state.update.spec.as_ref(), news).await?;
             }
             if let Some((result, problem)) = self.state.ended.take() {
                 self.reap();
@@ -511,6 +530,7 @@ async fn job(control: &Control, stored: &StoredBuild, folder: &Path) -> Result<R
         secrets: true,
         origin: request.origin.clone(),
         cause: request.cause.clone(),
+        parameters: request.parameters.clone(),
         timeout_ms: u64::try_from(settings.build_timeout.as_millis()).unwrap_or(u64::MAX),
         memory_bytes: settings.build_memory,
         parallel: settings.build_stages,
@@ -564,9 +584,20 @@ async fn start(control: &Control, stored: &StoredBuild, folder: &Path) -> Result
 /// group of its own, and the build's commands cannot.
 fn make_record_folders(folder: &Path, user: BuildUser) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let (log, artifacts) = (folder.join(LOG_FOLDER), folder.join("artifacts"));
+    let inner = [
+        LOG_FOLDER,
+        ARTIFACTS_FOLDER,
+        REPORTS_FOLDER,
+        ANSWERS_FOLDER,
+        "mail",
+    ]
+    .map(|name| (folder.join(name), 0o770));
     // Through the build's folder commands reach their temporary files; they can neither list nor write it.
-    for (path, mode) in [(log.as_path(), 0o770), (&artifacts, 0o770), (folder, 0o771)] {
+    for (path, mode) in inner
+        .iter()
+        .map(|(path, mode)| (path.as_path(), *mode))
+        .chain([(folder, 0o771)])
+    {
         std::fs::create_dir_all(path)?;
         std::os::unix::fs::chown(path, None, Some(user.record_group))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;

@@ -214,7 +214,9 @@ impl Queue {
                 None => format!("build #{before} of {} runs", turn.0),
             }));
         }
-        self.here.running = self.running.values().filter(|(_, here)| *here).count();
+        let here = self.running.values().filter(|(_, here)| *here).count();
+        // A build that only waits for a person or for another build takes no place.
+        self.here.running = here.saturating_sub(self.control.parked.count());
         let deploys = stored.build.request.deploy;
         Ok(match placing::place(&needs, deploys, &self.here, nodes) {
             Ok(place) => Verdict::Goes(place),

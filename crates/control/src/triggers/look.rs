@@ -214,6 +214,7 @@ pub(super) async fn build_again(
         preview_of: branch.preview.as_ref().map(|_| app.clone()),
     };
     let request = BuildRequest {
+        parameters: Default::default(),
         app: branch.preview.clone().unwrap_or_else(|| app.clone()),
         commit: details.commit,
         branch: Some(branch.name.clone()),
@@ -330,6 +331,7 @@ async fn build(
         origin.preview_of = Some(app.clone());
     }
     let request = BuildRequest {
+        parameters: Default::default(),
         deploy: is_main || target != *app,
         app: target,
         commit: details.commit,

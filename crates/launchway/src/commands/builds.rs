@@ -1,5 +1,8 @@
 //! `launchway builds`
 
+mod inputs;
+mod results;
+
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -53,6 +56,26 @@ enum What {
         #[arg(short, long)]
         stage: Option<String>,
     },
+    /// Build a branch now, with parameters
+    Start(inputs::StartArgs),
+    /// List what a build asks, such as a person's word
+    Requests {
+        /// Its number
+        build: BuildId,
+    },
+    /// Let a build go on that waits for a person's word
+    Approve(inputs::AnswerArgs),
+    /// Say no to a build that waits for a person's word
+    Abort(inputs::AnswerArgs),
+    /// Tell newly failing, still failing, flaky and fixed tests apart
+    Tests(results::TestsArgs),
+    /// List the files that a build kept, or fetch one
+    Artifacts(results::ArtifactsArgs),
+    /// Find the builds that kept a file
+    Fingerprint {
+        /// The file, or its SHA-256
+        what: String,
+    },
     /// Cancel a build that waits or runs
     Cancel {
         /// Its number
@@ -67,6 +90,13 @@ pub(crate) fn run(context: &Context, args: Builds) -> anyhow::Result<ExitCode> {
         What::List(list_args) => list(context.output, &client, &list_args)?,
         What::Show { build } => show(context.output, &client, build)?,
         What::Log { build, stage } => log(context.output, &client, build, stage.as_deref())?,
+        What::Start(args) => inputs::start(context.output, &client, args)?,
+        What::Requests { build } => inputs::list(context.output, &client, build)?,
+        What::Approve(args) => inputs::answer(context.output, &client, &args, true)?,
+        What::Abort(args) => inputs::answer(context.output, &client, &args, false)?,
+        What::Tests(args) => results::tests(context.output, &client, &args)?,
+        What::Artifacts(args) => results::artifacts(context.output, &client, &args)?,
+        What::Fingerprint { what } => results::fingerprint(context.output, &client, &what)?,
         What::Cancel { build } => {
             client.send(
                 Method::POST,

@@ -45,6 +45,30 @@ pub(crate) struct Control {
         hide_env_values = true
     )]
     advisories_every: u64,
+    /// The mail server for pipelines' mails: smtps://USER:PASSWORD@HOST or smtp://HOST:25
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LAUNCHWAY_SMTP_URL",
+        hide_env_values = true
+    )]
+    smtp: Option<String>,
+    /// The sender of pipelines' mails
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LAUNCHWAY_MAIL_FROM",
+        hide_env_values = true
+    )]
+    mail_from: Option<String>,
+    /// The incoming webhook for pipelines' messages to a chat
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LAUNCHWAY_CHAT_WEBHOOK",
+        hide_env_values = true
+    )]
+    chat_webhook: Option<String>,
     #[command(flatten)]
     places: BuildPlaces,
     #[command(flatten)]
@@ -140,6 +164,9 @@ pub(crate) fn run(context: &Context, args: Control) -> anyhow::Result<ExitCode> 
         let binary = std::env::current_exe().context("cannot tell where this binary lies")?;
         let mut settings = Settings::new(home.root(), binary, url);
         args.budgets.put_into(&mut settings);
+        settings.mail_server = args.smtp;
+        settings.mail_from = args.mail_from.unwrap_or(settings.mail_from);
+        settings.chat_webhook = args.chat_webhook;
         settings.visible = args.visible;
         settings.advisories_every = (args.advisories_every > 0)
             .then(|| Duration::from_secs(args.advisories_every.saturating_mul(3600)));

@@ -7,6 +7,7 @@ use launchway_model::agent::LabelExpression;
 use toml::de::DeValue;
 
 use super::launchway_toml;
+use super::services;
 use super::toml_reader::{self, Table};
 use crate::error::{DescribeError, place_of};
 use crate::persist;
@@ -14,7 +15,7 @@ use crate::plan::{
     Agent, Body, Condition, Make, Matrix, Options, Post, PostWhen, Stage, Step, Text, Variable,
 };
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "name",
     "run",
     "env",
@@ -35,6 +36,8 @@ const KEYS: [&str; 20] = [
     "agent",
     "after",
     "allow_failure",
+    "services",
+    "input",
 ];
 const WHEN_KEYS: [&str; 11] = [
     "branch",
@@ -149,6 +152,8 @@ fn stage(table: &Table<'_>, depth: u32) -> Result<Stage, DescribeError> {
         .table("when")?
         .map(|when| condition(&when, 0))
         .transpose()?;
+    stage.services = services::services(table)?;
+    stage.input = services::input(table)?;
     stage.post = after(table)?;
     results(table, &mut stage)?;
     stage.place = Some(place_of(

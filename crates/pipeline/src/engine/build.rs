@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -22,6 +22,7 @@ use super::guise::{self, Doors};
 use super::log::StageLog;
 use super::mask::Mask;
 use super::memory::MemoryGroup;
+use super::preflight;
 use super::processes;
 use super::results;
 use super::script::{self, Scripts};
@@ -29,8 +30,11 @@ use super::spool::Spool;
 use super::stages;
 use super::stand_ins;
 use super::stop::{Deadline, Stop, StopReason};
+use super::units::{self, Desk};
 use crate::describe::{self, Described};
+use crate::jenkinsfile::ParameterKind;
 use crate::persist::Seeds;
+use crate::plan::Plan;
 use crate::runner::Surroundings;
 use crate::spool::log_path;
 
@@ -63,6 +67,12 @@ pub(crate) struct Build<'a> {
     pub(crate) scanned: AtomicBool,
     /// When the last file of the checkout was written: what is newer was written by the build.
     pub(crate) checked_out_at: SystemTime,
+    /// How many questions it has asked control.
+    pub(crate) asked: AtomicU32,
+    /// The persistent files as the commit has them, until they are put back for good.
+    seeds: Mutex<Option<Seeds>>,
+    /// Held while the file of findings is changed.
+    pub(crate) recording: Mutex<()>,
 }
 
 /// A number of places for stages that run at the same time.
@@ -93,6 +103,15 @@ impl Permits {
             .unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         Permit(self)
+    }
+
+    /// Gives the caller's place to others while it waits for something outside, and takes one again.
+    pub(crate) fn without<T>(&self, wait: impl FnOnce() -> T) -> T {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+        let waited = wait();
+        std::mem::forget(self.take());
+        waited
     }
 }
 
@@ -221,6 +240,12 @@ fn prepare_and_run(
     let mut secrets = environment::secrets(job);
     if let Some(jenkinsfile) = &described.jenkinsfile {
         secrets.extend(script::secrets(&jenkinsfile.text, &job.env));
+        for parameter in &jenkinsfile.parameters {
+            if let ParameterKind::Password { default } = &parameter.kind {
+                let given = job.parameters.get(&parameter.name).unwrap_or(default);
+                secrets.push(given.as_str());
+            }
+        }
     }
     let credentials = Credentials::new(credentials, &temporary);
     let bound = credentials.secrets();
@@ -229,14 +254,17 @@ fn prepare_and_run(
     let scripts = described
         .jenkinsfile
         .clone()
-        .map(|jenkinsfile| Scripts::new(jenkinsfile, &job.env));
+        .map(|jenkinsfile| Scripts::new(jenkinsfile, &job.env, &job.parameters));
     let mut environment = environment::of_build(job, Some(&described.spec), &temporary);
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let plan = &described.plan;
+    let units_folder = units::make_folder(&temporary)
+        .map_err(|error| internal("make the pipes of stand-ins", &error))?;
     let own = stand_ins::make(
         &plan.units,
         &plan.aliases,
         &temporary.join("bin"),
+        &units_folder,
         &inherited,
     )
     .map_err(|error| internal("make the stand-ins of commands", &error))?;
@@ -245,6 +273,12 @@ fn prepare_and_run(
     }
     for (name, value) in scripts.iter().flat_map(Scripts::parameters) {
         environment.entry(name).or_insert(value);
+    }
+    environment.extend(job.parameters.clone());
+    let mut notes = notes;
+    if let Some(jenkinsfile) = &described.jenkinsfile {
+        let path = environment.get("PATH").cloned().unwrap_or_default();
+        notes.extend(preflight::check(jenkinsfile, path.as_ref())?);
     }
     let mut words = described.words.clone();
     words.extend(notes.iter().cloned());
@@ -282,23 +316,27 @@ fn prepare_and_run(
         problems: Mutex::new(BTreeMap::new()),
         scanned: AtomicBool::new(false),
         checked_out_at,
+        asked: AtomicU32::new(0),
+        seeds: Mutex::new(None),
+        recording: Mutex::new(()),
     };
     let mut notes = notes;
     notes.extend(without);
     build.introduce(&described, &notes, checked_out);
-    let seeds = Seeds::keep(
+    let kept = Seeds::keep(
         &job.tree,
         &build.temporary.join("persist"),
         &described.spec.persist,
     )
     .map_err(|error| internal("keep the persistent files aside", &error))?;
-    let mut result = stages::run_plan(&build, &described.plan);
+    *build.seeds.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+    let mut result = run_with_units(&build, &described.plan, &units_folder);
     if result <= BuildResult::Failure && described.plan.reports.is_empty() {
         result = results::find_unnamed_reports(&build, result);
     }
     processes::end_all();
     checkout::take_repository_back(job);
-    if let Err(error) = seeds.put_back(&job.tree) {
+    if let Err(error) = build.put_seeds_back() {
         let problem =
             Problem::failed("the persistent files of the commit cannot be put back").cause(error);
         build.remember(BuildResult::Failure, problem);
@@ -335,7 +373,39 @@ fn prepare_and_run(
     Ok((result, problem))
 }
 
+/// Runs the plan while the stand-ins of the app's units are answered.
+fn run_with_units(build: &Build<'_>, plan: &Plan, folder: &Path) -> BuildResult {
+    if plan.units.is_empty() {
+        return stages::run_plan(build, plan);
+    }
+    std::thread::scope(|scope| match Desk::open(scope, build, folder) {
+        Ok(desk) => {
+            let result = stages::run_plan(build, plan);
+            desk.close();
+            result
+        }
+        Err(error) => {
+            let problem = Problem::internal("cannot answer the stand-ins of the app's units");
+            build.remember(BuildResult::Failure, problem.cause(error));
+            BuildResult::Failure
+        }
+    })
+}
+
 impl Build<'_> {
+    /// Puts the persistent files back to what the commit has: the tree is about to become a release.
+    pub(crate) fn put_seeds_back(&self) -> io::Result<()> {
+        let seeds = self.seeds.lock().unwrap_or_else(PoisonError::into_inner);
+        seeds
+            .as_ref()
+            .map_or(Ok(()), |seeds| seeds.put_back(&self.job.tree))
+    }
+
+    /// The tree's persistent paths lead to the live files now and are not to be touched again.
+    pub(crate) fn forget_seeds(&self) {
+        *self.seeds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The log of a stage.
     pub(crate) fn log(&self, stage: StageId) -> io::Result<StageLog> {
         StageLog::open(&log_path(&self.job.folder, stage), Arc::clone(&self.mask))
@@ -400,14 +470,19 @@ fn last_result_file(job: &RunnerJob) -> PathBuf {
 
 /// The file in a folder of the cache that keeps something for the branch's next build.
 pub(crate) fn kept_for_branch(job: &RunnerJob, folder: &str) -> PathBuf {
-    let branch: String = job
-        .branch
+    job.cache
+        .join(folder)
+        .join(format!("{}.json", branch_key(job)))
+}
+
+/// The branch as a file's name.
+pub(crate) fn branch_key(job: &RunnerJob) -> String {
+    job.branch
         .iter()
         .flat_map(|branch| branch.chars())
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .take(100)
-        .collect();
-    job.cache.join(folder).join(format!("{branch}.json"))
+        .collect()
 }
 
 fn last_result(job: &RunnerJob) -> Option<BuildResult> {

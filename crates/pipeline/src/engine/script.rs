@@ -17,11 +17,15 @@ use crate::groovy::{Budget, Exception, Session, Span, Thrown, Value, with_stack}
 use crate::jenkinsfile::{FILE, Jenkinsfile, ParameterKind};
 use crate::plan::Script;
 
+mod asked;
 mod credentials;
 mod dependency_check;
 mod files;
 mod host;
+mod notices;
 mod objects;
+mod publish;
+mod scm;
 mod ssh_agent;
 mod steps;
 
@@ -54,12 +58,19 @@ struct Current {
 impl Scripts {
     /// The scripts of a Jenkinsfile. A parameter's value is the variable of its name, where `config set` or the build gave
     /// one, else its default.
-    pub(crate) fn new(jenkinsfile: Arc<Jenkinsfile>, given: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(
+        jenkinsfile: Arc<Jenkinsfile>,
+        variables: &BTreeMap<String, String>,
+        parameters: &BTreeMap<String, String>,
+    ) -> Self {
+        let parameters_given = parameters;
         let parameters = jenkinsfile
             .parameters
             .iter()
             .map(|parameter| {
-                let given = given.get(&parameter.name);
+                let given = parameters_given
+                    .get(&parameter.name)
+                    .or_else(|| variables.get(&parameter.name));
                 let text = |default: &str| Value::text(given.map_or(default, String::as_str));
                 let value = match &parameter.kind {
                     ParameterKind::Text { default, .. } | ParameterKind::Password { default } => {
@@ -69,7 +80,9 @@ impl Scripts {
                         Value::Bool(given.map_or(*default, |given| given.trim() == "true"))
                     }
                     ParameterKind::Choice { choices } => {
-                        text(choices.first().map_or("", String::as_str))
+                        let first = choices.first().map_or("", String::as_str);
+                        let given = given.filter(|given| choices.contains(given));
+                        Value::text(given.map_or(first, String::as_str))
                     }
                 };
                 (parameter.name.clone(), value)

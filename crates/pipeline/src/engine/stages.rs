@@ -14,8 +14,10 @@ use super::build::Build;
 use super::command::{How, Shell};
 use super::condition;
 use super::environment::Environment;
+use super::input;
 use super::log::StageLog;
 use super::script;
+use super::services;
 use super::steps::{self, Interrupt};
 use super::stop::{Deadline, Stop, StopReason};
 use crate::plan::{Agent, Body, Options, Plan, Post, PostWhen, Stage, Text, Variable};
@@ -254,6 +256,11 @@ impl Context<'_> {
                 "Asked for a machine with `{label}`; it runs on this one"
             ));
         }
+        if let Some(input) = stage.input.as_ref().filter(|input| !input.after_when)
+            && let Err(interrupt) = input::of_stage(self, input)
+        {
+            return settle(self, interrupt);
+        }
         if let Some(condition) = &stage.when {
             match condition::holds(self, condition) {
                 Ok(true) => {}
@@ -264,6 +271,18 @@ impl Context<'_> {
                 Err(problem) => return settle(self, Interrupt::Failed(problem)),
             }
         }
+        if let Some(input) = stage.input.as_ref().filter(|input| input.after_when)
+            && let Err(interrupt) = input::of_stage(self, input)
+        {
+            return settle(self, interrupt);
+        }
+        let ran = services::beside(self, &stage.services, |context| context.attempts(stage, id));
+        let result = ran.unwrap_or_else(|interrupt| settle(self, interrupt));
+        after(self, &stage.post, result)
+    }
+
+    /// Runs a stage's body as often as its options say.
+    fn attempts(&self, stage: &Stage, id: u32) -> BuildResult {
         let attempts = stage.options.attempts.unwrap_or(1).max(1);
         let mut result = BuildResult::Success;
         for attempt in 1..=attempts {
@@ -278,7 +297,7 @@ impl Context<'_> {
             self.log
                 .say(&format!("Trying again ({} of {attempts})", attempt + 1));
         }
-        after(self, &stage.post, result)
+        result
     }
 
     /// Runs a stage's steps; a failure becomes the build's problem only when no attempt is left.
@@ -412,6 +431,12 @@ impl Context<'_> {
             capture,
             flags,
         }
+    }
+
+    /// Sets a variable that no script of the build changes.
+    pub(crate) fn set_pinned(&mut self, name: String, value: String) {
+        self.pinned.insert(name.clone());
+        self.environment.insert(name, value);
     }
 
     /// Lets the stage look worse than it counts.

@@ -28,6 +28,19 @@ const NOTED: [&str; 14] = [
     "rateLimitBuilds",
     "lock",
 ];
+/// Kinds of tools, and the command that each is here.
+pub(crate) const TOOLS: [(&str, &str); 10] = [
+    ("maven", "mvn"),
+    ("jdk", "java"),
+    ("gradle", "gradle"),
+    ("ant", "ant"),
+    ("nodejs", "node"),
+    ("go", "go"),
+    ("git", "git"),
+    ("dockerTool", "docker"),
+    ("terraform", "terraform"),
+    ("python", "python3"),
+];
 /// Options that are acted on here.
 const OPTIONS: [&str; 4] = [
     "timeout",
@@ -446,8 +459,13 @@ impl Reader<'_> {
         let mut tools = Vec::new();
         for statement in self.block(directive)? {
             let tool = self.directive(statement)?;
+            if !TOOLS.iter().any(|(kind, _)| *kind == tool.name) {
+                let known: Vec<_> = TOOLS.iter().map(|(kind, _)| *kind).collect();
+                return Err(self.unknown(&tool, "kind of tool", &known));
+            }
             tools.push((tool.name.to_owned(), self.text_arg(&tool)?));
         }
+        self.tools.extend(tools.clone());
         Ok(tools)
     }
 }

@@ -76,6 +76,7 @@ impl Reader<'_> {
         let mut seen = Seen::default();
         let mut bodies = 0;
         let mut fail_fast = false;
+        let mut before_input = false;
         for statement in self.block(&directive)? {
             let part = self.directive(statement)?;
             self.once(&mut seen, &part)?;
@@ -86,14 +87,13 @@ impl Reader<'_> {
                 "tools" => {
                     self.tools(&part)?;
                 }
-                "when" => stage.when = self.when(&part)?,
+                "when" => {
+                    stage.when = self.when(&part)?;
+                    before_input = self.says(&part, "beforeInput")?;
+                }
                 "post" => stage.post = self.post(&part)?,
                 "failFast" => fail_fast = self.text_arg(&part)? == "true",
-                "input" => {
-                    return Err(self
-                        .wrong(part.name_span, "`input` waits for a person, which is not supported yet", "not supported")
-                        .hint(Some("Put what follows into an app or branch of its own, and deploy that by hand.".into())));
-                }
+                "input" => stage.input = Some(self.input(&part)?),
                 "steps" => {
                     bodies += 1;
                     stage.body = Body::Steps(self.script_steps(&part)?);
@@ -118,6 +118,9 @@ impl Reader<'_> {
                 }
                 _ => return Err(self.unknown(&part, "directive of `stage`", &STAGE)),
             }
+        }
+        if let Some(input) = &mut stage.input {
+            input.after_when = before_input;
         }
         if bodies != 1 {
             return Err(self.wrong(

@@ -204,7 +204,37 @@ pub const STEPS: &[Known] = &[
             "escapeUnderscores",
         ],
     ),
-    known("recordIssues", &["*"]),
+    known(
+        "recordIssues",
+        &[
+            "tools",
+            "tool",
+            "id",
+            "name",
+            "qualityGates",
+            "enabledForFailure",
+            "failOnError",
+            "aggregatingResults",
+            "filters",
+            "sourceCodeEncoding",
+            "skipBlames",
+            "skipPublishingChecks",
+            "trendChartType",
+            "ignoreQualityGate",
+            "ignoreFailedBuilds",
+            "quiet",
+            "scm",
+            "icon",
+            "minimumSeverity",
+            "healthy",
+            "unhealthy",
+            "checksInfo",
+            "publishAllIssues",
+            "reportEncoding",
+            "sourceDirectories",
+            "sourceDirectory",
+        ],
+    ),
     known(
         "dependencyCheck",
         &[
@@ -273,9 +303,57 @@ pub const STEPS: &[Known] = &[
             "usernameVariable",
         ],
     ),
+    known("choice", &["name", "choices", "value", "description"]),
+    known("text", &["name", "defaultValue", "value", "description"]),
+    known(
+        "password",
+        &[
+            "name",
+            "defaultValue",
+            "value",
+            "defaultValueAsSecret",
+            "description",
+        ],
+    ),
+    known(
+        "input",
+        &[
+            "message",
+            "id",
+            "ok",
+            "submitter",
+            "submitterParameter",
+            "parameters",
+            "cancel",
+        ],
+    ),
     known("credentials", &["id"]),
     known("tool", &["name", "type"]),
-    known("milestone", &["ordinal", "label"]),
+    known("milestone", &["ordinal", "label", "unsafe"]),
+    known(
+        "scmGit",
+        &[
+            "branches",
+            "userRemoteConfigs",
+            "extensions",
+            "browser",
+            "gitTool",
+            "doGenerateSubmoduleConfigurations",
+            "submoduleCfg",
+        ],
+    ),
+    known("gitSCM", &["*"]),
+    known("cloneOption", &["*"]),
+    known("submodule", &["*"]),
+    known("relativeTargetDirectory", &["*"]),
+    known("cleanBeforeCheckout", &["*"]),
+    known("localBranch", &["*"]),
+    known("requestor", &[]),
+    known("developers", &[]),
+    known("culprits", &[]),
+    known("brokenBuildSuspects", &[]),
+    known("brokenTestsSuspects", &[]),
+    known("buildUser", &[]),
     known("properties", &["properties"]),
     known("setGitHubPullRequestStatus", &["*"]),
     around("script", &[]),
@@ -317,6 +395,39 @@ pub const STEPS: &[Known] = &[
     around("keepRunning", &[]),
 ];
 
+/// The tools of `recordIssues`: their names in a Jenkinsfile, their names for people, and where their reports usually are.
+pub const ISSUE_TOOLS: &[(&str, &str, &str)] = &[
+    ("checkStyle", "CheckStyle", "**/checkstyle-result.xml"),
+    ("pyLint", "Pylint", "**/pylint.log"),
+    ("flake8", "Flake8", "**/flake8.log"),
+    ("pep8", "Pep8", "**/pep8.log"),
+    ("myPy", "MyPy", "**/mypy.log"),
+    ("ruff", "Ruff", "**/ruff.log"),
+    ("esLint", "ESLint", "**/eslint.xml"),
+    ("cargo", "Cargo", "**/cargo.json"),
+    ("sarif", "SARIF", "**/*.sarif"),
+    ("gcc", "GNU C Compiler", "**/gcc.log"),
+    ("clang", "Clang", "**/clang.log"),
+    ("ktLint", "KtLint", "**/ktlint*.xml"),
+    ("phpCodeSniffer", "PHP CodeSniffer", "**/phpcs.xml"),
+    ("styleLint", "Stylelint", "**/stylelint.xml"),
+    ("goLint", "Go Lint", "**/golint.log"),
+    ("goVet", "Go Vet", "**/govet.log"),
+    ("detekt", "Detekt", "**/detekt.xml"),
+    ("rubocop", "Rubocop", "**/rubocop.log"),
+    ("shellCheck", "ShellCheck", "**/shellcheck.xml"),
+    ("yamlLint", "YamlLint", "**/yamllint.log"),
+    ("hadoLint", "HadoLint", "**/hadolint.sarif"),
+];
+
+/// Where a tool's report usually is.
+pub fn tool_pattern(name: &str) -> &'static str {
+    ISSUE_TOOLS
+        .iter()
+        .find(|(tool, _, _)| *tool == name)
+        .map_or("", |(_, _, pattern)| pattern)
+}
+
 /// Steps that no machine of ours can honour: the name, why, and what to write instead.
 const REFUSED: &[(&str, &str, &str)] = &[
     (
@@ -335,11 +446,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "Write `sh` with a shell script instead.",
     ),
     (
-        "input",
-        "`input` waits for a person, which is not supported yet",
-        "Deploy by hand what must not go by itself.",
-    ),
-    (
         "library",
         "shared libraries are not loaded",
         "Copy the functions that you use into this file.",
@@ -354,6 +460,24 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "`evaluate` runs text as Groovy",
         "Write the code itself.",
     ),
+];
+
+/// Tools of `recordIssues` whose reports are of a form of their own.
+const UNREAD_TOOLS: [&str; 14] = [
+    "java",
+    "javaDoc",
+    "mavenConsole",
+    "spotBugs",
+    "findBugs",
+    "pmdParser",
+    "cpd",
+    "taskScanner",
+    "junitParser",
+    "trivy",
+    "owaspDependencyCheck",
+    "msBuild",
+    "groovyScript",
+    "issues",
 ];
 
 /// Calls without an object that are no steps: Groovy's own.
@@ -395,13 +519,27 @@ fn call(
     span: Span,
     args: &[Arg],
 ) -> Read<()> {
-    if names.contains(name) || OWN.contains(&name) {
+    if names.contains(name)
+        || OWN.contains(&name)
+        || ISSUE_TOOLS.iter().any(|(tool, _, _)| *tool == name)
+    {
         return Ok(());
     }
     if let Some((_, why, instead)) = REFUSED.iter().find(|(refused, _, _)| *refused == name) {
         return Err(reader
             .wrong(span, *why, "not supported")
             .hint(Some((*instead).into())));
+    }
+    if UNREAD_TOOLS.contains(&name) {
+        return Err(reader
+            .wrong(
+                span,
+                format!("the reports of `{name}` are not read"),
+                "not supported",
+            )
+            .hint(Some(
+                "Let the tool write SARIF or checkstyle XML, and name it as `sarif(pattern: '…')` or `checkStyle(pattern: '…')`.".into(),
+            )));
     }
     let Some(step) = STEPS.iter().find(|step| step.name == name) else {
         let known = STEPS

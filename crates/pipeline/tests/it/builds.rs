@@ -420,7 +420,10 @@ fn the_apps_own_units_and_aliases_stand_in() {
     assert_eq!(site.build().result(), BuildResult::Failure);
     site.description =
         Some("units = [\"gunicorn\"]\naliases = { \"python9.9\" = \"echo\" }\n".to_owned());
-    let built = site.build().succeeded();
+    let (built, _) = crate::asking::answering(site.start(), |_| {
+        Some(launchway_model::request::Answer::done(Vec::new()).value("release", 1))
+    });
+    let built = built.succeeded();
     let log = built.log(0);
     assert!(
         log.iter()
@@ -458,4 +461,49 @@ fn a_working_copy_is_built_as_it_stands() {
         None,
     );
     assert!(nowhere.unwrap_err().hint.unwrap().contains("git init"));
+}
+
+#[test]
+fn a_service_runs_beside_its_stage_and_ends_with_it() {
+    let server = "import http.server, os; s = http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler); open('pid', 'w').write(str(os.getpid())); s.serve_forever()";
+    let mut site = Site::toml(&format!(
+        "[[stage]]\nname = \"A\"\nrun = \"curl -sf http://$FILES_HOST:$FILES_PORT/launchway.toml >/dev/null && echo served && echo $ADDRESS\"\n[stage.services.files]\nrun = \"\"\"exec python3 -c \"{server}\" 2>/dev/null\"\"\"\nenv = {{ ADDRESS = \"at $PORT\" }}\n",
+    ));
+    let built = site.build().succeeded();
+    let log = built.log(0).join("\n");
+    assert!(
+        log.contains("\nserved\nat ") && log.contains("files is ready"),
+        "{log}"
+    );
+    let pid = fs::read_to_string(built.tree("pid")).unwrap();
+    assert!(!crate::site::lives(&pid), "the service outlived its stage");
+
+    let mut broken = Site::toml(
+        "[[stage]]\nname = \"A\"\nrun = \"echo never\"\nservices.bad = \"echo no good; exit 3\"\n",
+    );
+    let built = broken.build();
+    let log = built.log(0).join("\n");
+    assert!(
+        log.contains("no good") && log.contains("it exited with 3") && !log.contains("\nnever"),
+        "{log}"
+    );
+    assert!(
+        built
+            .problem()
+            .message
+            .contains("`bad` ended before it was ready"),
+        "{:?}",
+        built.problem()
+    );
+}
+
+#[test]
+fn a_stage_of_launchway_toml_asks_too() {
+    let mut site =
+        Site::toml("[[stage]]\nname = \"A\"\ninput = \"Really?\"\nrun = \"echo went on\"\n");
+    let (built, asked) = crate::asking::answering(site.start(), |_| {
+        Some(launchway_model::request::Answer::done(Vec::new()))
+    });
+    assert_eq!(asked.len(), 1);
+    assert!(built.succeeded().log(0).contains(&"went on".to_owned()));
 }

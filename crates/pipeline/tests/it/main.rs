@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod asking;
 mod bench;
 mod builds;
 mod cache;
 mod commands;
+mod corpus;
 mod credentials;
 mod dependency_check;
 mod examples;

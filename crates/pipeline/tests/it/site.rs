@@ -104,6 +104,7 @@ impl Site {
         RunnerJob {
             sandbox: None,
             user: None,
+            parameters: Default::default(),
             protocol: PROTOCOL,
             build: BuildId(number),
             app: "shop".parse().unwrap(),

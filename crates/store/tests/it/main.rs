@@ -38,6 +38,7 @@ fn now() -> Timestamp {
 
 fn request(app: &str, branch: &str) -> BuildRequest {
     BuildRequest {
+        parameters: Default::default(),
         app: name(app),
         commit: "c".repeat(40),
         branch: Some(branch.to_owned()),

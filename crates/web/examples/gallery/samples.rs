@@ -361,6 +361,7 @@ impl Samples {
         Build {
             id: BuildId(id),
             request: BuildRequest {
+                parameters: Default::default(),
                 app: name("shop"),
                 commit: commit(id + 100),
                 branch: Some("main".to_owned()),

@@ -52,6 +52,10 @@ pub(super) fn lines(event: &Progress) -> Vec<String> {
             }
             vec![words]
         }
+        Progress::Input { question, .. } => vec![format!(
+            "     ? {}: answer in the build's page, or with `launchway builds approve`",
+            shown(&question.message)
+        )],
         Progress::Built { result, millis } => vec![format!(
             "       build {} in {}",
             ended(*result),

@@ -1,5 +1,7 @@
 //! One build: its stages as a timeline, their logs, its tests; and the list of all builds.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -9,12 +11,13 @@ use launchway_model::build::{
     Build, BuildResult, BuildState, Stage, StageId, StageState, TestCase, TestOutcome,
 };
 use launchway_model::deploy::Deploy;
+use launchway_model::results::FailureKind;
 use launchway_model::scan::ScanReport;
 use launchway_model::{BuildId, ReleaseNumber};
 
 use super::app::Done;
 use super::parts::{self, BuildRow, BuildTable};
-use super::{Frame, PageProblem, findings, log};
+use super::{Frame, PageProblem, build_results, findings, log};
 use crate::Web;
 use crate::extract::Param;
 use crate::format;
@@ -239,6 +242,7 @@ pub struct BuildPage {
     waits: Option<String>,
     problem: Option<Html>,
     stages: Html,
+    results: Html,
     tests: Option<TestsView>,
     findings: Html,
     deploys: Vec<(u64, String, Html)>,
@@ -300,6 +304,7 @@ impl BuildPage {
                 _ => None,
             },
             stages: super::part(&Stages::new(build, logs, &now)),
+            results: Html::default(),
             tests: TestsView::new(build, tests),
             findings: Html::default(),
             deploys: deploys
@@ -321,6 +326,22 @@ impl BuildPage {
     pub fn with_scan(mut self, report: Option<&ScanReport>, now: &Timestamp) -> Self {
         if let Some(report) = report {
             self.findings = findings::panel("Dependencies", report, now);
+        }
+        self
+    }
+
+    /// With what it asks and kept, and what its failed tests are over its branch's builds.
+    fn with_results(
+        mut self,
+        results: Html,
+        kinds: &BTreeMap<(String, String), (FailureKind, u64)>,
+    ) -> Self {
+        self.results = results;
+        for test in self.tests.iter_mut().flat_map(|tests| &mut tests.failed) {
+            if let Some((kind, since)) = kinds.get(&(test.0.clone(), test.1.clone())) {
+                let word = super::tests_page::kind_state(*kind).word;
+                test.0 = format!("{} · {word}, since #{since}", test.0);
+            }
         }
         self
     }
@@ -391,6 +412,11 @@ pub(super) async fn show(
     let scan = scans::of_build(control, id).await?;
     let now = Timestamp::now();
     let page = BuildPage::new(&build, logs, &tests, &deploys, now).with_scan(scan.as_ref(), &now);
+    let kinds = match build.tests {
+        Some(tests) if tests.failed > 0 => build_results::kinds(&web, id).await?,
+        _ => BTreeMap::new(),
+    };
+    let page = page.with_results(build_results::panel(&web, &build).await?, &kinds);
     Ok(super::show(&page.notice(done.words())))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What is not committed is built too; nothing of the working copy, its index or its branches changes.
 
+mod answers;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use launchway_model::{Problem, ProblemKind};
 use launchway_pipeline::local;
 use launchway_pipeline::spool::{EventReader, LogReader};
 
+use self::answers::Inputs;
 use crate::cli::Context;
 use crate::progress::View;
 
@@ -35,6 +38,9 @@ pub(crate) struct Run {
     /// Show the last lines of stages that fail alone, not every line
     #[arg(short, long)]
     quiet: bool,
+    /// Say yes to every input, with its fields as they stand
+    #[arg(short, long)]
+    yes: bool,
     /// Keep the build's folder (tree, logs, reports, artifacts) and print where it is
     #[arg(short, long)]
     keep: bool,
@@ -56,6 +62,9 @@ pub(super) fn run(context: &Context, args: Run) -> anyhow::Result<ExitCode> {
     std::fs::write(build.join(JOB_FILE), serde_json::to_vec(&job)?)?;
     let runner = Runner::start(&build)?;
     let mut follow = Follow::new(context, &build, !args.quiet, job.description.is_some());
+    if args.yes {
+        follow.inputs = Inputs::Yes;
+    }
     let ended = follow.until_it_ends(runner);
     if args.keep {
         let kept = place.keep();
@@ -189,6 +198,7 @@ struct Follow {
     started: Option<Timestamp>,
     /// Whether the folder runs nothing itself, so that what stands in for an application is not shown.
     pipeline_alone: bool,
+    inputs: Inputs,
 }
 
 impl Follow {
@@ -201,6 +211,7 @@ impl Follow {
             logs: Vec::new(),
             started: None,
             pipeline_alone,
+            inputs: Inputs::Ask,
         }
     }
 
@@ -234,7 +245,15 @@ impl Follow {
             self.show_logs()?;
             match event.kind {
                 RunnerEventKind::Started { .. } => self.started = Some(event.at),
-                RunnerEventKind::Artifact { .. } | RunnerEventKind::Scanned { .. } => {}
+                RunnerEventKind::Artifact { .. }
+                | RunnerEventKind::Scanned { .. }
+                | RunnerEventKind::Report(_)
+                | RunnerEventKind::Settled { .. } => {}
+                RunnerEventKind::Asked { number, ask } => {
+                    for line in answers::answer(&self.build, number, *ask, self.inputs) {
+                        self.view.say(&line);
+                    }
+                }
                 RunnerEventKind::Planned {
                     mut words, stages, ..
                 } => {

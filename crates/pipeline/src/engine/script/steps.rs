@@ -12,22 +12,29 @@ use super::super::steps::{self as engine, Interrupt};
 use super::super::stop::{Deadline, Stop, StopReason};
 use super::host::ScriptHost;
 use super::ssh_agent::Agent;
-use super::{credentials, dependency_check, files, result_of};
+use super::{asked, credentials, dependency_check, files, notices, publish, result_of, scm};
 use crate::groovy::{Args, Closure, Interpreter, STACK, Span, Thrown, Value};
+use crate::jenkinsfile::steps::ISSUE_TOOLS;
 use crate::plan::{Step, Text};
 
 /// Steps of other systems that change nothing of a build here.
-const WITHOUT_EFFECT: [&str; 10] = [
-    "mail",
-    "emailext",
-    "slackSend",
-    "publishHTML",
-    "recordIssues",
-    "milestone",
-    "properties",
-    "setGitHubPullRequestStatus",
-    "fingerprint",
-    "build",
+const WITHOUT_EFFECT: [&str; 3] = ["properties", "setGitHubPullRequestStatus", "fingerprint"];
+
+/// Calls that only describe something to the step that they are given to.
+const DESCRIBE: [&str; 13] = [
+    "scmGit",
+    "gitSCM",
+    "cloneOption",
+    "submodule",
+    "relativeTargetDirectory",
+    "cleanBeforeCheckout",
+    "localBranch",
+    "requestor",
+    "developers",
+    "culprits",
+    "brokenBuildSuspects",
+    "brokenTestsSuspects",
+    "buildUser",
 ];
 
 /// Runs a step; `None` where no step has that name.
@@ -78,26 +85,15 @@ fn simple(
         "error" => message().and_then(|message| step(Step::Fail(Text::Plain(message)))),
         "unstable" => message().and_then(|message| step(Step::Unstable(Text::Plain(message)))),
         "sleep" => milliseconds(host, args, "seconds", span).and_then(|ms| step(Step::Sleep(ms))),
-        "checkout" => {
-            host.context.log.say("The commit is checked out already");
-            Ok(Value::map([
-                (
-                    "GIT_COMMIT".into(),
-                    host.context.build.job.commit.as_str().into(),
-                ),
-                (
-                    "GIT_BRANCH".into(),
-                    host.context
-                        .build
-                        .job
-                        .branch
-                        .clone()
-                        .unwrap_or_default()
-                        .into(),
-                ),
-            ]))
-        }
-        "git" => git(host, args, span),
+        "checkout" => scm::checkout(host, args, span),
+        "git" => scm::git(host, args, span),
+        "mail" | "emailext" => notices::mail(host, args, span),
+        "slackSend" => notices::slack(host, args, span),
+        "publishHTML" => publish::html(host, args, span),
+        "recordIssues" => publish::issues(host, args, span),
+        "milestone" => milestone(host, args, span),
+        "input" => asked::input(host, args, span),
+        "build" => asked::build(host, args, span),
         "junit" => files::main(host, args, "testResults", span).and_then(|reports| {
             step(Step::Tests {
                 reports: vec![reports],
@@ -125,6 +121,9 @@ fn simple(
             .and_then(|id| credentials::value(host, &id, span))
             .map(Value::text),
         "string"
+        | "choice"
+        | "text"
+        | "password"
         | "booleanParam"
         | "usernamePassword"
         | "usernameColonPassword"
@@ -135,6 +134,22 @@ fn simple(
                 args.named
                     .iter()
                     .map(|(name, value)| (name.as_str().into(), value.clone()))
+                    .chain([kind]),
+            ))
+        }
+        name if DESCRIBE.contains(&name)
+            || ISSUE_TOOLS.iter().any(|(tool, _, _)| *tool == name) =>
+        {
+            let kind = ("$class".into(), name.into());
+            let positional = args
+                .positional
+                .first()
+                .map(|value| ("value".into(), value.clone()));
+            Ok(Value::map(
+                args.named
+                    .iter()
+                    .map(|(name, value)| (name.as_str().into(), value.clone()))
+                    .chain(positional)
                     .chain([kind]),
             ))
         }
@@ -293,34 +308,6 @@ fn shell(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thrown
     }
 }
 
-/// `git url: …`: the build's own repository is there already, another one is cloned.
-fn git(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thrown> {
-    let url = files::main(host, args, "url", span)?;
-    if host.context.folder == host.context.build.job.tree {
-        host.context.log.say(&format!(
-            "The commit is checked out already; {url} is not fetched again"
-        ));
-        return Ok(Value::Null);
-    }
-    let branch = args
-        .get("branch")
-        .map(|branch| format!(" --branch {}", quoted(&branch.to_text())))
-        .unwrap_or_default();
-    let script = format!("git clone --depth 1{branch} -- {} .", quoted(&url));
-    let Some(id) = args.get("credentialsId") else {
-        return host.step(&Step::run(script), span);
-    };
-    let bound = credentials::for_git(host, &id.to_text(), span)?;
-    let inner = with_variables(host.context, bound.variables);
-    let value = host.within(&inner).step(&Step::run(script), span);
-    drop(bound.files);
-    value
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 fn with_variables<'a>(context: &Context<'a>, variables: Vec<(String, String)>) -> Context<'a> {
     let mut inner = context.clone();
     for (name, value) in variables {
@@ -381,7 +368,7 @@ fn ssh_agent(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Agent, Th
     Agent::start(host, &ids, span)
 }
 
-fn list(value: Option<&Value>) -> Vec<Value> {
+pub(super) fn list(value: Option<&Value>) -> Vec<Value> {
     match value {
         Some(Value::List(items)) => items
             .lock()
@@ -659,4 +646,38 @@ fn parallel(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thr
         }),
         None => Ok(Value::map(values)),
     }
+}
+
+/// `milestone 1`: a build that comes here after a newer one of its branch has passed is of no use any more.
+fn milestone(host: &ScriptHost<'_>, args: &Args, span: Span) -> Result<Value, Thrown> {
+    let job = host.context.build.job;
+    let ordinal = args
+        .main("ordinal")
+        .map_or_else(|| "0".to_owned(), Value::to_text);
+    let label = args
+        .get("label")
+        .map(Value::to_text)
+        .unwrap_or_else(|| ordinal.clone());
+    let folder = job.cache.join("milestones");
+    let key: String = ordinal.chars().filter(char::is_ascii_digit).collect();
+    let file = folder.join(format!("{}-{key}", crate::engine::build::branch_key(job)));
+    let passed: u64 = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    if passed > job.build.0 {
+        let problem = Problem::failed(format!(
+            "build #{passed}, which is newer, has passed the milestone {label} already"
+        ));
+        return Err(host.throw(Interrupt::Aborted(problem), span));
+    }
+    let kept = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&file, job.build.0.to_string()));
+    if let Err(error) = kept {
+        tracing::debug!(%error, "a milestone cannot be kept");
+    }
+    host.context
+        .log
+        .say(&format!("Passed the milestone {label}"));
+    Ok(Value::Null)
 }

@@ -360,7 +360,8 @@ impl Parser<'_> {
                     _ => expr(ExprKind::Negate(Box::new(value)), span),
                 });
             }
-            if parser.take("+") {
+            // A pattern, `~/re/`, is its text here: that is what `=~`, `==~` and `replaceAll` take.
+            if parser.take("+") || parser.take("~") {
                 return parser.unary();
             }
             for (symbol, by) in [("++", 1), ("--", -1)] {

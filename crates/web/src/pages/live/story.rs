@@ -152,7 +152,10 @@ impl BuildStory {
                         update.close.push(id);
                     }
                 }
-                Progress::Queued { .. } | Progress::Planned { .. } | Progress::Built { .. } => {
+                Progress::Queued { .. }
+                | Progress::Planned { .. }
+                | Progress::Input { .. }
+                | Progress::Built { .. } => {
                     stages_changed = true;
                 }
                 Progress::Released { .. } | Progress::Phase { .. } => deploys_changed = true,
