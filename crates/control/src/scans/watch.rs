@@ -141,11 +141,19 @@ async fn tell(
             finding.counts()
         };
         let key = format!("{}/{}", release.app, finding.key());
-        let is_open = open.iter().any(|alert| alert.key == key);
-        if counts && (is_open || !known.contains(&finding.key())) {
-            alerts::raise(control, alert(release, finding, key.clone())).await?;
-            lasting.insert(key);
+        let before = open.iter().find(|alert| alert.key == key);
+        if !counts || (before.is_none() && known.contains(&finding.key())) {
+            continue;
         }
+        let now = alert(release, finding, key.clone());
+        // Another release with the same finding is no news for whoever was told.
+        let is_told = before.is_some_and(|before| {
+            before.summary == now.summary && before.details.get("hint") == now.details.get("hint")
+        });
+        if !is_told {
+            alerts::raise(control, now).await?;
+        }
+        lasting.insert(key);
     }
     for alert in open.iter().filter(|alert| !lasting.contains(&alert.key)) {
         alerts::clear(control, KIND, &alert.key).await?;

@@ -12,6 +12,7 @@ mod going_wrong;
 mod networks;
 mod noticing;
 mod refusing;
+mod scanning;
 mod sources;
 mod surviving;
 mod triggers;
