@@ -14,9 +14,10 @@ mod agents;
 mod deploys;
 mod memory;
 mod peer;
-mod proxy;
 mod pipelines;
+mod proxy;
 mod sample;
+mod scans;
 mod starts;
 mod supervision;
 
@@ -43,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         ("supervision", supervision::measure),
         ("dispatch to agents", agents::measure),
         ("pipelines", pipelines::measure),
+        ("scans of dependencies", scans::measure),
         ("a redeploy beside a stop-start script", peer::measure),
     ] {
         eprintln!("  {what} …");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod scanning;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
