@@ -41,6 +41,12 @@ chaos: ## Break what can break under load for MINUTES (5); SEED=N replays a run
 	target=$$(cargo metadata --format-version 1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
 	"$$target/quick/launchway-chaos" --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench-monitor
+bench-monitor: ## Measure scraping (beside node_exporter), the store and queries of the monitor
+	@scripts/need bench
+	cargo run --quiet --profile quick --locked --package launchway-monitor --example bench_scrape
+	cargo run --quiet --profile quick --locked --package launchway-monitor --example bench_monitor
+
 .PHONY: bench-proxy
 bench-proxy: ## Measure the proxy beside nginx, HAProxy and Caddy
 	@scripts/need bench-proxy

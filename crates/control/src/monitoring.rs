@@ -27,10 +27,13 @@ use crate::Control;
 
 mod apps;
 mod history;
+mod marks;
 mod own;
+pub mod remote;
 pub(crate) mod rules;
 
 pub use history::{History, Sample, history};
+pub use marks::marks;
 
 /// How often the configuration is looked at for changes.
 const LOOK: Duration = Duration::from_secs(5);
@@ -276,6 +279,7 @@ pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
     tasks.spawn(monitoring.scraper.clone().run(cancel.clone()));
     tasks.spawn(apps::run(control.clone(), cancel.clone()));
     tasks.spawn(rules::run(control.clone(), cancel.clone()));
+    tasks.spawn(remote::run(control.clone(), cancel.clone()));
     tasks.spawn(rules::watch_crashes(control.clone(), cancel.clone()));
     tasks.spawn(watch_configuration(
         Arc::downgrade(&control),

@@ -169,3 +169,24 @@ pub struct Change {
     /// What.
     pub what: String,
 }
+
+/// Something that graphs are marked with: a deploy, or an alert while it lasted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mark {
+    /// `deploy`, or an alert's severity.
+    pub kind: String,
+    /// The app, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// What happened.
+    pub text: String,
+    /// A page with more, as a path.
+    pub link: String,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// When it ended; absent while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub to: Option<Timestamp>,
+}

@@ -9,6 +9,7 @@ mod confining;
 mod credentials;
 mod deploying;
 mod going_wrong;
+mod monitoring;
 mod networks;
 mod noticing;
 mod refusing;

@@ -3,10 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use launchway_control::notices;
+use jiff::{SignedDuration, Timestamp};
+use launchway_control::{monitoring, notices};
+use launchway_model::AppName;
 use launchway_model::notice::{
-    Change, Monitor, NewMonitor, NewReceiver, NewSilence, Receiver, Silence,
+    Change, Mark, Monitor, NewMonitor, NewReceiver, NewSilence, Receiver, Silence,
 };
+
+use utoipa::openapi::schema::Type;
 
 use crate::Web;
 use crate::extract::{Body, Param, Query};
@@ -74,6 +78,18 @@ pub(super) fn endpoints(endpoints: Endpoints) -> Endpoints {
             "/silences/{silence}",
             remove_silence,
             about("alerts", "End a silence"),
+        )
+        .get(
+            "/marks",
+            marks,
+            about(
+                "alerts",
+                "Deploys and alerts of a time, for marks of graphs",
+            )
+            .query("app", "Only those of this app.", Type::String)
+            .query("from", "From when; a day ago where absent.", Type::String)
+            .query("to", "Until when; now where absent.", Type::String)
+            .lists::<Mark>(),
         )
         .get(
             "/notice-changes",
@@ -159,6 +175,26 @@ async fn remove_silence(
 ) -> Result<StatusCode, ApiProblem> {
     notices::remove_silence(&web.control, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `?app=shop&from=2026-01-01T00:00:00Z`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    app: Option<AppName>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+async fn marks(
+    State(web): State<Web>,
+    Query(span): Query<Span>,
+) -> Result<Json<Vec<Mark>>, ApiProblem> {
+    let to = span.to.unwrap_or_else(Timestamp::now);
+    let from = span.from.unwrap_or(to - SignedDuration::from_hours(24));
+    Ok(Json(
+        monitoring::marks(&web.control, span.app.as_ref(), from, to).await?,
+    ))
 }
 
 /// `?limit=20`
