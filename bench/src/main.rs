@@ -1,7 +1,8 @@
 //! `make bench`: Launchway's speed and size, beside what it replaces, as one table of medians with their spread.
 //!
 //! Nothing here passes or fails: a loaded machine makes numbers larger, and both sides of a ratio with them. Each line
-//! names the budget of the design where there is one.
+//! names the budget of the design where there is one. A word on the command line (`supervision`) measures what has it in its
+//! name alone.
 
 #![allow(
     clippy::print_stdout,
@@ -34,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     }
     eprintln!("measuring {}", launchway_e2e::launchway().display());
     let mut rows: Vec<Row> = Vec::new();
+    let only = std::env::args().nth(1).unwrap_or_default();
     for (what, measure) in [
         (
             "the program's start",
@@ -46,7 +48,10 @@ fn main() -> anyhow::Result<()> {
         ("pipelines", pipelines::measure),
         ("scans of dependencies", scans::measure),
         ("a redeploy beside a stop-start script", peer::measure),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(what, _)| what.contains(&only))
+    {
         eprintln!("  {what} …");
         match measure() {
             Ok(more) => rows.extend(more),

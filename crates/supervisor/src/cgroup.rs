@@ -258,7 +258,10 @@ const CPU_PERIOD_MICROS: u64 = 100_000;
 
 fn set_v2(folder: &Path, left: &mut Limits) {
     take(&mut left.memory_bytes, |bytes| {
-        fs::write(folder.join("memory.max"), bytes.to_string())
+        fs::write(folder.join("memory.max"), bytes.to_string())?;
+        // Without this an app over its limit would fill the swap space instead of ending; not every kernel has it.
+        let _ = fs::write(folder.join("memory.swap.max"), "0");
+        Ok(())
     });
     take(&mut left.pids, |pids| {
         fs::write(folder.join("pids.max"), pids.to_string())
@@ -275,7 +278,12 @@ fn set_v2(folder: &Path, left: &mut Limits) {
 fn set_v1(controller: &str, folder: &Path, left: &mut Limits) {
     match controller {
         "memory" => take(&mut left.memory_bytes, |bytes| {
-            fs::write(folder.join("memory.limit_in_bytes"), bytes.to_string())
+            fs::write(folder.join("memory.limit_in_bytes"), bytes.to_string())?;
+            let _ = fs::write(
+                folder.join("memory.memsw.limit_in_bytes"),
+                bytes.to_string(),
+            );
+            Ok(())
         }),
         "pids" => take(&mut left.pids, |pids| {
             fs::write(folder.join("pids.max"), pids.to_string())

@@ -105,7 +105,7 @@ fn serving(observed: &Observed) -> BTreeMap<InstanceId, String> {
         .instances
         .iter()
         .filter(|(_, seen)| seen.role == Role::Serving && seen.ready);
-    all.filter_map(|(id, seen)| Some((id.clone(), format!("127.0.0.1:{}", seen.port?))))
+    all.filter_map(|(id, seen)| Some((id.clone(), seen.address()?.to_string())))
         .collect()
 }
 

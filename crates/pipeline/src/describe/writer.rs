@@ -152,6 +152,15 @@ fn health(health: &HealthSpec, toml: &mut String) {
 }
 
 fn processes(spec: &AppSpec, toml: &mut String) {
+    if spec
+        .processes
+        .values()
+        .any(|process| process.network.reaches_host)
+    {
+        line(toml, "\n[network]");
+        line(toml, "mode = \"host\"   # each process that has a private one says so");
+        line(toml, "host = true");
+    }
     for (name, process) in &spec.processes {
         line(toml, &format!("\n[process.{name}]"));
         line(toml, &format!("run = {}", text(&process.command)));
