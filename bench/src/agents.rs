@@ -1,14 +1,14 @@
 //! Dispatch: a thousand queued builds and fifty agents. The agents are connections of the real protocol (TLS, a token each) which
 //! end each build as soon as they have it, so that what is measured is control's work alone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use launchway_e2e::{Installation, Repository, processes};
 use launchway_model::Problem;
-use launchway_model::agent::{AGENT_PROTOCOL, BASE, Orders, Report};
+use launchway_model::agent::{AGENT_PROTOCOL, BASE, Held, Orders, Report};
 use launchway_model::build::BuildResult;
 use launchway_model::runner::{EVENTS_FILE, RunnerEvent, RunnerEventKind};
 use serde_json::{Value, json};
@@ -115,14 +115,32 @@ fn queue(client: &Client) -> anyhow::Result<()> {
     let repository = Repository::of_files("many", &[("Procfile", "web: sleep 1\n")]);
     let commit = repository.commit("all");
     for number in 0..BUILDS {
-        let branch = format!("b{number}");
-        repository.git(&["update-ref", &format!("refs/heads/{branch}"), &commit]);
-        client.post(
-            "/apps/many/deploys",
-            &json!({ "source": repository.path(), "branch": branch }),
-        )?;
+        let branch = format!("refs/heads/b{number}");
+        repository.git(&["update-ref", &branch, &commit]);
     }
-    Ok(())
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| -> anyhow::Result<()> {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= BUILDS {
+                            return Ok(());
+                        }
+                        let branch = format!("b{number}");
+                        client.post(
+                            "/apps/many/deploys",
+                            &json!({ "source": repository.path(), "branch": branch }),
+                        )?;
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+    })
 }
 
 struct Client {
@@ -162,7 +180,7 @@ fn serve(
             .body_mut()
             .read_to_string()?)
     };
-    let report = Report {
+    let mut report = Report {
         protocol: AGENT_PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: ["bench".to_owned()].into(),
@@ -183,8 +201,17 @@ fn serve(
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
+        // A lease is held until control says that it is no more, as a real agent's is until it is delivered.
+        report
+            .holds
+            .retain(|held| !orders.drop.contains(&held.lease));
         for assignment in orders.take {
             locked(latencies).push(free.elapsed());
+            report.holds.push(Held {
+                lease: assignment.lease,
+                build: assignment.job.build,
+                cancelled: false,
+            });
             let path = format!(
                 "/leases/{}/grow?path={EVENTS_FILE}&offset=0",
                 assignment.lease
