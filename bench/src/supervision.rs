@@ -42,7 +42,9 @@ fn crash() -> anyhow::Result<Vec<Row>> {
         )],
     );
     installation.deploy(&repository);
-    installation.run(&["scale", "--app", "crash", "idle=1"]).ok("scale");
+    installation
+        .run(&["scale", "--app", "crash", "idle=1"])
+        .ok("scale");
     let peer = Supervisord::start(1, 1_000_002)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..7 {
@@ -98,10 +100,18 @@ fn restart_of(number: &str) -> anyhow::Result<f64> {
 /// Two hundred instances at rest, and a control that comes back to them.
 fn many() -> anyhow::Result<Vec<Row>> {
     let installation = Installation::start();
-    let repository = Repository::of_files("many", &[("Procfile", "web: python3 -m http.server --bind 127.0.0.1 $PORT\nworker: sleep 1000003\n")]);
+    let repository = Repository::of_files(
+        "many",
+        &[(
+            "Procfile",
+            "web: python3 -m http.server --bind 127.0.0.1 $PORT\nworker: sleep 1000003\n",
+        )],
+    );
     installation.deploy(&repository);
     let wanted = format!("worker={INSTANCES}");
-    installation.run(&["scale", "--app", "many", &wanted]).ok("scale");
+    installation
+        .run(&["scale", "--app", "many", &wanted])
+        .ok("scale");
     let home = installation.home();
     let shims = processes::of_role("shim", &home);
     ensure!(shims.len() >= INSTANCES, "{} shims run", shims.len());

@@ -158,7 +158,10 @@ fn processes(spec: &AppSpec, toml: &mut String) {
         .any(|process| process.network.reaches_host)
     {
         line(toml, "\n[network]");
-        line(toml, "mode = \"host\"   # each process that has a private one says so");
+        line(
+            toml,
+            "mode = \"host\"   # each process that has a private one says so",
+        );
         line(toml, "host = true");
     }
     for (name, process) in &spec.processes {
