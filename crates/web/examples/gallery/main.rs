@@ -20,6 +20,7 @@ use launchway_web::pages::deploy::DeployPage;
 use launchway_web::pages::log::LogsPage;
 use launchway_web::pages::login::LoginPage;
 use launchway_web::pages::overview::Overview;
+use launchway_web::pages::release::ReleasePage;
 use launchway_web::pages::settings::SettingsPage;
 use launchway_web::pages::{ErrorPage, asset_routes};
 
@@ -146,6 +147,10 @@ fn pages() -> Vec<Page> {
                 s.releases().get(2),
                 s.now,
             ))
+        }),
+        ("/release", |s| {
+            let release = &s.releases()[0];
+            text(&ReleasePage::new(&s.app(), release, Some(&s.scan()), s.now))
         }),
         ("/alerts", |s| text(&AlertsPage::new(&s.alerts(), s.now))),
         ("/app-alerts", |s| {

@@ -3,6 +3,8 @@
 // The path is given since the pages' own tests include this file by its path.
 #[path = "samples/alerts.rs"]
 mod alerts;
+#[path = "samples/findings.rs"]
+mod findings;
 
 use std::collections::BTreeMap;
 
