@@ -1,6 +1,7 @@
 //! Dispatch: a thousand queued builds and fifty agents. The agents are connections of the real protocol (TLS, a token each) which
 //! end each build as soon as they have it, so that what is measured is control's work alone.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -211,6 +212,7 @@ fn serve(
                 lease: assignment.lease,
                 build: assignment.job.build,
                 cancelled: false,
+                answered: BTreeSet::new(),
             });
             let path = format!(
                 "/leases/{}/grow?path={EVENTS_FILE}&offset=0",

@@ -1,8 +1,8 @@
 //! The agent's one loop: says what it holds, does what it is told, until it is told to end or refused.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -169,6 +169,11 @@ impl Agent {
                     lease: handle.lease.lease,
                     build: handle.lease.build,
                     cancelled: handle.cancelled.load(Ordering::Relaxed),
+                    answered: handle
+                        .answered
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clone(),
                 })
                 .collect(),
             leaving,
@@ -180,6 +185,11 @@ impl Agent {
             if let Some(handle) = self.held.get(&cancel.lease) {
                 tracing::info!(build = %handle.lease.build, reason = cancel.reason, "a build is cancelled");
                 handle.cancel(&self.bench.folder, &cancel.reason);
+            }
+        }
+        for answer in orders.answers {
+            if let Some(handle) = self.held.get(&answer.lease) {
+                handle.answer(&self.bench.folder, answer.number, &answer.text);
             }
         }
         for lease in orders.drop {

@@ -3,16 +3,18 @@
 //! The runner is a process of its own that survives the agent: an agent that is started anew finds the lease's folder, and the
 //! runner by its command line, and goes on with both.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use launchway_model::agent::{Assignment, TREE_FILE};
 use launchway_model::build::BuildResult;
 use launchway_model::credential::RunnerSecrets;
+use launchway_model::request::answer_path;
 use launchway_model::runner::{
     CANCEL_FILE, EVENTS_FILE, JOB_FILE, RunnerEvent, RunnerEventKind, RunnerJob,
 };
@@ -60,6 +62,8 @@ pub struct Handle {
     pub lease: LeaseFile,
     /// Whether it was told to end.
     pub cancelled: AtomicBool,
+    /// The requests whose answers it has.
+    pub answered: Mutex<BTreeSet<u32>>,
     /// Ends it without a trace.
     pub dropped: CancellationToken,
 }
@@ -70,8 +74,29 @@ impl Handle {
         Arc::new(Self {
             lease,
             cancelled: AtomicBool::new(false),
+            answered: Mutex::default(),
             dropped: CancellationToken::new(),
         })
+    }
+
+    /// Gives the runner the answer to what its build asked. One that came twice is the same.
+    pub fn answer(&self, folder: &Folder, number: u32, text: &str) {
+        let path = answer_path(&folder.lease(self.lease.lease), number);
+        let draft = path.with_extension("draft");
+        let written = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&draft, text))
+            .and_then(|()| std::fs::rename(&draft, &path));
+        match written {
+            Ok(()) => {
+                let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+                answered.insert(number);
+            }
+            Err(error) => {
+                tracing::warn!(%error, build = %self.lease.build, "an answer cannot be written");
+            }
+        }
     }
 
     /// Tells the runner to end, and why; it ends all that the build started.

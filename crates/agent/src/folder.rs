@@ -153,6 +153,7 @@ pub fn is_own(name: &str) -> bool {
             | "lease.new"
             | "cancel"
             | "cancel.draft"
+            | "answers"
             | "tmp"
             | "private-tmp"
             | "index"

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use launchway_model::agent::{
-    AGENT_PROTOCOL, Agent, AgentState, Assignment, Cancel, CreateAgent, HEARTBEAT_MS, LeaseId,
-    NewAgent, Orders, Report, SILENT_MS, TOKEN_PREFIX,
+    AGENT_PROTOCOL, Agent, AgentState, Answered, Assignment, Cancel, CreateAgent, HEARTBEAT_MS,
+    LeaseId, NewAgent, Orders, Report, SILENT_MS, TOKEN_PREFIX,
 };
+use launchway_model::request::ANSWERS_FOLDER;
 use launchway_model::suggest::did_you_mean;
 use launchway_model::{BuildId, Problem, ProblemKind};
 use launchway_store::{Store, StoredAgent};
@@ -271,7 +272,8 @@ pub async fn sync(control: &Control, agent: AgentId, report: Report) -> Result<O
             .map_err(problem::store)?;
     }
     loop {
-        let orders = control.agents.orders(agent, &report)?;
+        let mut orders = control.agents.orders(agent, &report)?;
+        orders.answers = answers(control, &report, &orders.drop).await;
         let over = tokio::time::Instant::now() >= until || control.cancel.is_cancelled();
         if over || !orders.is_empty() || report.leaving {
             return Ok(orders);
@@ -282,6 +284,41 @@ pub async fn sync(control: &Control, agent: AgentId, report: Report) -> Result<O
             () = control.cancel.cancelled() => {}
         }
     }
+}
+
+/// The answers to what an agent's builds ask that it does not have yet.
+async fn answers(control: &Control, report: &Report, dropped: &[LeaseId]) -> Vec<Answered> {
+    let mut found = Vec::new();
+    for held in &report.holds {
+        if dropped.contains(&held.lease) {
+            continue;
+        }
+        let folder = control
+            .settings()
+            .home
+            .build(held.build)
+            .join(ANSWERS_FOLDER);
+        let Ok(mut entries) = tokio::fs::read_dir(&folder).await else {
+            continue;
+        };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let name = entry.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".json")?.parse().ok());
+            let Some(number) = number.filter(|number| !held.answered.contains(number)) else {
+                continue;
+            };
+            if let Ok(text) = tokio::fs::read_to_string(entry.path()).await {
+                found.push(Answered {
+                    lease: held.lease,
+                    number,
+                    text,
+                });
+            }
+        }
+    }
+    found
 }
 
 /// What a report changes.
@@ -416,6 +453,15 @@ impl Agents {
         leased.cancel = Some(reason.to_owned());
         let agent = leased.agent;
         if let Some(member) = known.agents.get(&agent) {
+            member.wake.notify_one();
+        }
+    }
+
+    /// Tells the agent that has a build that there is something for it.
+    pub(crate) fn poke(&self, build: BuildId) {
+        let known = self.lock();
+        let leased = known.leases.values().find(|leased| leased.build == build);
+        if let Some(member) = leased.and_then(|leased| known.agents.get(&leased.agent)) {
             member.wake.notify_one();
         }
     }

@@ -104,6 +104,9 @@ pub struct Held {
     pub build: BuildId,
     /// Whether it was told to cancel the build.
     pub cancelled: bool,
+    /// The requests of the build whose answers it has.
+    #[serde(default)]
+    pub answered: BTreeSet<u32>,
 }
 
 /// What control answers to a [`Report`].
@@ -113,6 +116,9 @@ pub struct Orders {
     pub take: Vec<Assignment>,
     /// Builds to cancel.
     pub cancel: Vec<Cancel>,
+    /// Answers to what builds ask ([`crate::request`]).
+    #[serde(default)]
+    pub answers: Vec<Answered>,
     /// Leases that are no more: their builds end at once and leave nothing.
     pub drop: Vec<LeaseId>,
     /// Why the agent is given nothing, where that is somebody's will.
@@ -122,7 +128,10 @@ pub struct Orders {
 impl Orders {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.take.is_empty() && self.cancel.is_empty() && self.drop.is_empty()
+        self.take.is_empty()
+            && self.cancel.is_empty()
+            && self.answers.is_empty()
+            && self.drop.is_empty()
     }
 }
 
@@ -146,6 +155,17 @@ pub struct Cancel {
     pub lease: LeaseId,
     /// Why, for the build's page.
     pub reason: String,
+}
+
+/// The answer to one request of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Whose.
+    pub lease: LeaseId,
+    /// The request's number.
+    pub number: u32,
+    /// The answer's file, as it is.
+    pub text: String,
 }
 
 /// Asks for a commit.

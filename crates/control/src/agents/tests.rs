@@ -16,6 +16,7 @@ fn report(incarnation: u64, holds: &[u64]) -> Report {
                 lease: LeaseId(*lease),
                 build: BuildId(*lease),
                 cancelled: false,
+                answered: BTreeSet::new(),
             })
             .collect(),
         leaving: false,

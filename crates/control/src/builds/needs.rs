@@ -30,6 +30,8 @@ const MAX_QUIET_S: u64 = 24 * 3600;
 pub(crate) struct Needs {
     /// The labels that it asks for, each with the stage that does (none for the pipeline as a whole).
     pub(crate) labels: Vec<Wanted>,
+    /// Whether it restarts units of the app: each is a deploy of the tree as it is then, which must be here.
+    pub(crate) restarts: bool,
     /// How often it may be tried where its agent is lost.
     pub(crate) attempts: u32,
     /// How long it waits for another commit, in seconds.
@@ -76,6 +78,7 @@ impl Needs {
         let number = |name: &str| noted(name).and_then(|text| text.parse().ok());
         Self {
             labels,
+            restarts: !plan.units.is_empty(),
             attempts: plan.options.attempts.unwrap_or(1).max(1),
             quiet_s: noted("quietPeriod")
                 .and_then(|text| text.parse().ok())

@@ -1,7 +1,7 @@
 //! Where a build runs, or why it waits. Pure: what is known goes in, a place or a reason comes out.
 //!
 //! A build that asks for no label runs here where there is room, then on an agent; one whose release would be served here is
-//! given without being asked only to an agent of the same kind of machine. A build is not spread over machines: all labels that
+//! given without being asked only to an agent of the same kind of machine, and one that restarts units of the app to none. A build is not spread over machines: all labels that
 //! its stages ask for must be one machine's.
 
 use std::collections::BTreeSet;
@@ -71,7 +71,11 @@ pub(super) fn place(
     }
     let suiting: Vec<&Node> = nodes
         .iter()
-        .filter(|node| suits(&node.labels) && (asked || !deploys || node.same_machine))
+        .filter(|node| {
+            suits(&node.labels)
+                && (asked || !(needs.restarts && here.executors > 0))
+                && (asked || !deploys || node.same_machine)
+        })
         .collect();
     let best = suiting
         .iter()

@@ -456,7 +456,9 @@ fn write(control: &Control, id: BuildId, number: u32, answer: &Answer) -> Result
     // A field may be a password.
     crate::secrets::write_private(&path, &text)
         .and_then(|()| let_runner_read(&control.settings().home.build(id), &path))
-        .map_err(|error| problem::file("write", &path, &error))
+        .map_err(|error| problem::file("write", &path, &error))?;
+    control.agents.poke(id);
+    Ok(())
 }
 
 /// A runner of another user than ours reads the build's record by its group.
