@@ -139,7 +139,7 @@ impl Mask {
             if found.len() == sorted && sorted == 0 && bytes.len() - open < SHORTEST_HIDDEN {
                 return Cow::Borrowed(bytes);
             }
-            if bytes.len() - open >= SHORTEST_HIDDEN + 1 {
+            if bytes.len() - open > SHORTEST_HIDDEN {
                 found.push(open..bytes.len() - usize::from(bytes.ends_with(b"\n")));
             }
         }

@@ -1,5 +1,7 @@
 //! Webhooks over HTTP, and the pages and API of credentials and branches.
 
+use std::io::{BufRead, BufReader, Write};
+
 use sha2::{Digest, Sha256};
 
 use crate::world::World;
@@ -16,6 +18,20 @@ fn signature(key: &str, body: &str) -> String {
         .chain_update(inner)
         .finalize();
     format!("{outer:x}")
+}
+
+/// The answer to a webhook that announces a body and sends none of it.
+fn announced(url: &str, path: &str, length: usize) -> String {
+    let address = url.trim_start_matches("http://");
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "POST {path} HTTP/1.1\r\nhost: x\r\nx-gitea-event: push\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(connection).read_line(&mut line).unwrap();
+    line
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,8 +86,10 @@ async fn a_webhook_needs_no_token_but_the_secret() {
         (200, Some("it came before"))
     );
     assert_eq!(hook(path, "{", secret).send().await.status, 400);
-    let large = "x".repeat((4 << 20) + 1);
-    assert_eq!(hook(path, &large, secret).send().await.status, 413);
+    assert!(
+        announced(&world.url, path, (4 << 20) + 1).starts_with("HTTP/1.1 413"),
+        "a body that is announced as too large is not waited for"
+    );
     let none = world.ask("POST", path).anonymous().body(body).send().await;
     assert_eq!(none.status, 400, "{}", none.body);
     let page = world.log_in().await;
