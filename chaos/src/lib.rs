@@ -25,4 +25,4 @@ mod schedule;
 mod world;
 
 pub use run::{Outcome, Plan, run};
-pub use schedule::Action;
+pub use schedule::{Action, Broken, Victim};

@@ -1,5 +1,7 @@
 //! A disk without a free byte: what serves goes on, what is new fails clean, an alert says so, and all is well afterwards.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
 use launchway_e2e::installation::host;
 use launchway_e2e::{Installation, Load, Setup, SmallDisk, until};
 

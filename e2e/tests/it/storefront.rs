@@ -1,5 +1,7 @@
 //! The example in two tiers, deployed as a person would and used in a browser's way: pages, the API, the worker.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
 use launchway_e2e::http::Connection;
 use launchway_e2e::installation::host;
 use launchway_e2e::{Installation, Repository, until};
