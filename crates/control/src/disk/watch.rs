@@ -113,6 +113,11 @@ fn keep_reserve(path: &Path, wanted: u64, free: u64) -> Held {
         let _ = std::fs::remove_file(path);
     } else if has < wanted && free > wanted.saturating_mul(4) {
         let written = std::fs::File::create(path).and_then(|mut file| {
+            // Blocks without writing them, where the file system can.
+            let flags = rustix::fs::FallocateFlags::empty();
+            if rustix::fs::fallocate(&file, flags, 0, wanted).is_ok() {
+                return Ok(());
+            }
             let piece = vec![0; 1 << 16];
             let mut left = usize::try_from(wanted).unwrap_or(0);
             while left > 0 {
