@@ -22,8 +22,13 @@ const PIECE: usize = 64 * 1024;
 /// What sealing adds to it.
 const TAG: usize = 16;
 const LAST: u32 = 1 << 31;
-/// As OWASP recommends for PBKDF2-HMAC-SHA256.
-const ITERATIONS: u32 = 600_000;
+/// As OWASP recommends for PBKDF2-HMAC-SHA256. An unoptimised build, which only developers run, would take half a minute for
+/// it; the number stands in the file, so either build opens the other's.
+const ITERATIONS: u32 = if cfg!(debug_assertions) {
+    10_000
+} else {
+    600_000
+};
 /// The most that a file may ask of us.
 const MOST_ITERATIONS: u32 = 10_000_000;
 /// The longest line of JSON that is read.
