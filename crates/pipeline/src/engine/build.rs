@@ -320,7 +320,6 @@ fn prepare_and_run(
         seeds: Mutex::new(None),
         recording: Mutex::new(()),
     };
-    let mut notes = notes;
     notes.extend(without);
     build.introduce(&described, &notes, checked_out);
     let kept = Seeds::keep(

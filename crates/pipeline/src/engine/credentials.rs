@@ -25,8 +25,11 @@ pub(crate) struct Credentials {
     folder: PathBuf,
     count: AtomicU32,
     /// Files that live as long as the build: those of `environment {}`, each with the user and passphrase of its key.
-    kept: Mutex<Vec<(Placed, Option<(String, String)>)>>,
+    kept: Mutex<Vec<(Placed, KeyHolder)>>,
 }
+
+/// The user and the passphrase of a key, where the file is one.
+type KeyHolder = Option<(String, String)>;
 
 impl Credentials {
     pub(crate) fn new(known: Vec<BoundCredential>, temporary: &Path) -> Self {
