@@ -37,6 +37,8 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// The most alerts that one notice names.
 const MOST: usize = 100;
+/// How long the end of control waits for notices that are being sent.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked without any reason.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -333,8 +335,12 @@ async fn deliver(control: &Arc<Control>, cancel: &CancellationToken) -> Option<T
     }
     loop {
         tokio::select! {
-            // What was not taken yet stays stored.
-            () = cancel.cancelled() => return None,
+            () = cancel.cancelled() => {
+                // What is being sent may be taken any moment, and that should be known; the rest stays stored.
+                let all = async { while sending.join_next().await.is_some() {} };
+                let _ = tokio::time::timeout(LAST_WAIT, all).await;
+                return None;
+            }
             done = sending.join_next() => match done {
                 None => return next,
                 Some(Ok(Some(again))) => next = Some(next.map_or(again, |next| next.min(again))),
