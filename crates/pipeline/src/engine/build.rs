@@ -229,7 +229,7 @@ fn prepare_and_run(
     let stop = Arc::new(Stop::new().map_err(|error| internal("make an event descriptor", &error))?);
     let watch = CancelWatch::start(&job.folder, Arc::clone(&stop))
         .map_err(|error| internal("watch for a cancel", &error))?;
-    let notes = checkout::checkout(job)?;
+    let mut notes = checkout::checkout(job)?;
     let checked_out = started.elapsed();
     let checked_out_at = SystemTime::now();
     if let Some(StopReason::Cancelled(reason)) = stop.reason() {
@@ -275,7 +275,6 @@ fn prepare_and_run(
         environment.entry(name).or_insert(value);
     }
     environment.extend(job.parameters.clone());
-    let mut notes = notes;
     if let Some(jenkinsfile) = &described.jenkinsfile {
         let path = environment.get("PATH").cloned().unwrap_or_default();
         notes.extend(preflight::check(jenkinsfile, path.as_ref())?);
