@@ -29,6 +29,10 @@ fn main() -> ExitCode {
         Some("runner") => launchway_supervisor::room::run(Path::new(&subject), |folder, inside| {
             run_build(folder, inside.known_as)
         }),
+        Some("terminal") => {
+            let arguments: Vec<_> = std::env::args_os().skip(2).collect();
+            launchway_supervisor::terminal::run(&arguments)
+        }
         Some("app") => run_app(subject.to_str().unwrap()),
         _ => ExitCode::FAILURE,
     }

@@ -9,7 +9,7 @@ use launchway_model::api::ClientFile;
 use launchway_model::home::Home;
 use launchway_model::{AppName, Problem};
 use launchway_store::{Store, StoredApp};
-use launchway_supervisor::Supervisor;
+use launchway_supervisor::{ShimHandle, Supervisor};
 use tokio::sync::{Notify, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,7 +25,7 @@ use crate::samples::Samples;
 use crate::secrets::{self, Vault};
 use crate::settings::Settings;
 use crate::{
-    auth, backup, builds, deploys, disk, notices, problem, reconcile, samples, scans, strays,
+    auth, backup, builds, cron, deploys, disk, notices, problem, reconcile, samples, scans, strays,
     triggers,
 };
 
@@ -54,6 +54,10 @@ pub struct Control {
     pub(crate) deploying: deploys::Deploying,
     /// Builds that only wait.
     pub(crate) parked: builds::parked::Parked,
+    /// Runs by the clock that are followed.
+    pub(crate) cron: cron::Runs,
+    /// Commands that outlived the control before.
+    outliving: Mutex<Vec<ShimHandle>>,
     pub(crate) metrics: Metrics,
     pub(crate) looking: triggers::Looking,
     pub(crate) samples: Mutex<Samples>,
@@ -161,6 +165,8 @@ impl Control {
             wake: Wake::new(),
             deploying: deploys::Deploying::default(),
             parked: builds::parked::Parked::default(),
+            cron: cron::Runs::default(),
+            outliving: Mutex::default(),
             metrics: Metrics::new(),
             monitoring,
             looking: triggers::Looking::default(),
@@ -227,6 +233,7 @@ impl Control {
         outer.spawn(notices::run(control.clone(), cancel.clone()));
         outer.spawn(disk::run(control.clone(), cancel.clone()));
         outer.spawn(backup::run(control.clone(), cancel.clone()));
+        outer.spawn(cron::run(control.clone(), cancel.clone()));
         outer.close();
         let ended = tokio::select! {
             // A part that ends because it is told to may be seen in the same moment.
@@ -274,6 +281,23 @@ impl Control {
     pub(crate) async fn tell(&self, event: Event) {
         // The channel is closed only when control has ended.
         let _ = self.events.send(event).await;
+    }
+
+    /// Keeps a command that outlived the control before, for whoever follows it to its end.
+    pub(crate) fn keep_outliving(&self, shim: ShimHandle) {
+        self.outliving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(shim);
+    }
+
+    /// Those commands.
+    pub(crate) fn take_outliving(&self) -> Vec<ShimHandle> {
+        let mut kept = self
+            .outliving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *kept)
     }
 
     /// Control as its tasks hold it.

@@ -8,69 +8,111 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use launchway_model::api::{ChangeAccepted, RollbackRequest};
-use launchway_model::deploy::{Deploy, DeployPhase, DeployState, ReleaseState};
-use launchway_model::{AppName, DeployId, Problem, ReleaseNumber};
+use launchway_model::deploy::{
+    Deploy, DeployPhase, DeployReport, DeployState, OnceRecord, OnceState, ReleaseState,
+};
+use launchway_model::instance::Exit;
+use launchway_model::{AppName, DeployId, InstanceId, Problem, ReleaseNumber};
 use launchway_store::{DeployEnd, NewRelease};
 use launchway_supervisor::ShimHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::{Control, problem};
 
+mod change;
+mod commands;
 mod failure;
+mod journal;
 pub(crate) mod queue;
+mod rollout;
 mod steps;
 mod verify;
 
-pub(crate) use steps::{process_type, unknown_process};
+pub(crate) use change::{process_type, unknown_process};
+use steps::Signals;
 
 /// The deploys that run, and what they took over from a control that ended.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Deploying {
-    running: Mutex<HashMap<DeployId, CancellationToken>>,
-    release_commands: Mutex<Vec<ShimHandle>>,
+    running: Mutex<HashMap<DeployId, Signals>>,
+    commands: Mutex<Vec<ShimHandle>>,
+    /// How commands ended that nobody saw end.
+    ended: Mutex<Vec<(InstanceId, Exit)>>,
 }
 
 impl Deploying {
-    /// Keeps a release command that outlived a control, for the deploy that is resumed.
-    pub(crate) fn keep_release_command(&self, shim: ShimHandle) {
-        self.release_commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(shim);
+    /// Keeps a command that outlived a control, for the deploy that is resumed.
+    pub(crate) fn keep_command(&self, shim: ShimHandle) {
+        locked(&self.commands).push(shim);
     }
 
-    /// The release command of a release that is still running from before.
-    fn take_release_command(&self, app: &AppName, release: ReleaseNumber) -> Option<ShimHandle> {
-        let mut kept = self
-            .release_commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|shim| {
-            shim.instance().app() == app && shim.instance().release() == release
-        })?;
+    /// Notes how a command ended while no control was there.
+    pub(crate) fn keep_ended(&self, instance: InstanceId, exit: Exit) {
+        locked(&self.ended).push((instance, exit));
+    }
+
+    /// A command of a release that is still running from before.
+    fn take_command(
+        &self,
+        app: &AppName,
+        release: ReleaseNumber,
+        process: &str,
+    ) -> Option<ShimHandle> {
+        let mut kept = locked(&self.commands);
+        let place = kept
+            .iter()
+            .position(|shim| is_of(shim.instance(), app, release, process))?;
         Some(kept.swap_remove(place))
     }
 
-    fn begin(&self, id: DeployId) -> CancellationToken {
-        let cancel = CancellationToken::new();
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, cancel.clone());
-        cancel
+    /// Whether there is such a command.
+    fn has_command(&self, app: &AppName, release: ReleaseNumber, process: &str) -> bool {
+        locked(&self.commands)
+            .iter()
+            .any(|shim| is_of(shim.instance(), app, release, process))
+    }
+
+    /// How the newest such command of an app ended while no control was there.
+    fn take_ended(&self, app: &AppName, process: &str) -> Option<Exit> {
+        let mut ended = locked(&self.ended);
+        let place = ended
+            .iter()
+            .rposition(|(id, _)| id.app() == app && id.process().as_str() == process)?;
+        Some(ended.swap_remove(place).1)
+    }
+
+    fn begin(&self, id: DeployId) -> Signals {
+        let signals = Signals::default();
+        locked(&self.running).insert(id, signals.clone());
+        signals
     }
 
     fn end(&self, id: DeployId) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+        locked(&self.running).remove(&id);
     }
 
     fn cancel(&self, id: DeployId) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&id).inspect(|cancel| cancel.cancel()).is_some()
+        let running = locked(&self.running);
+        running
+            .get(&id)
+            .inspect(|signals| signals.cancel.cancel())
+            .is_some()
     }
+
+    fn promote(&self, id: DeployId) -> bool {
+        let running = locked(&self.running);
+        running
+            .get(&id)
+            .inspect(|signals| signals.promote.notify_one())
+            .is_some()
+    }
+}
+
+fn is_of(id: &InstanceId, app: &AppName, release: ReleaseNumber, process: &str) -> bool {
+    id.app() == app && id.release() == release && id.process().as_str() == process
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Deploys of an app, newest first.
@@ -96,6 +138,93 @@ pub async fn get(control: &Control, id: DeployId) -> Result<Deploy, Problem> {
     stored
         .map(|stored| stored.deploy)
         .ok_or_else(|| Problem::not_found(format!("there is no deploy {id}")))
+}
+
+/// One deploy with the log of its phases.
+///
+/// # Errors
+/// It does not exist, or the store fails.
+pub async fn report(control: &Control, id: DeployId) -> Result<DeployReport, Problem> {
+    let stored = control.store.deploy(id).await.map_err(problem::store)?;
+    let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no deploy {id}")))?;
+    let log = control
+        .store
+        .deploy_log(id, 0)
+        .await
+        .map_err(problem::store)?;
+    let release = control
+        .store
+        .release(&stored.deploy.app, stored.deploy.release)
+        .await
+        .map_err(problem::store)?;
+    Ok(DeployReport {
+        build: stored.build.or(release.map(|release| release.build)),
+        ended: stored.ended,
+        log: log.into_iter().map(|(_, line)| line).collect(),
+        deploy: stored.deploy,
+    })
+}
+
+/// Promotes a canary: it goes on to the switch, whatever is left of its steps.
+///
+/// # Errors
+/// The deploy does not exist, is no canary that runs, or the store fails.
+pub async fn promote(control: &Control, id: DeployId) -> Result<(), Problem> {
+    let deploy = get(control, id).await?;
+    let is_canary = matches!(
+        deploy.state,
+        DeployState::Running {
+            phase: DeployPhase::Canary
+        }
+    );
+    if !is_canary || !control.deploying.promote(id) {
+        return Err(
+            Problem::conflict(format!("deploy {id} is no canary that runs")).hint(format!(
+                "`launchway deploys show {id}` says where it stands."
+            )),
+        );
+    }
+    Ok(())
+}
+
+/// What is known of the command that runs once in an app's life.
+///
+/// # Errors
+/// The app does not exist, or the store fails.
+pub async fn once(control: &Control, app: &AppName) -> Result<Option<OnceRecord>, Problem> {
+    control.app(app).await?;
+    control.store.once(app).await.map_err(problem::store)
+}
+
+/// Says that the work of the command that runs once is done (it is never run again), or that it is not (the next deploy
+/// runs it).
+///
+/// # Errors
+/// The app does not exist, the command runs just now, or the store fails.
+pub async fn settle_once(control: &Control, app: &AppName, done: bool) -> Result<(), Problem> {
+    let active = control
+        .store
+        .active_deploys()
+        .await
+        .map_err(problem::store)?;
+    let runs = active.iter().any(|job| {
+        let phase = DeployPhase::Once;
+        job.deploy.app == *app && job.deploy.state == DeployState::Running { phase }
+    });
+    if runs {
+        return Err(Problem::conflict("the once command runs just now"));
+    }
+    control.app(app).await?;
+    let store = &control.store;
+    let settled = if done {
+        let words = "a person said so";
+        store
+            .end_once(app, OnceState::Done, words, Timestamp::now())
+            .await
+    } else {
+        store.forget_once(app).await
+    };
+    settled.map_err(problem::store)
 }
 
 /// Cancels a deploy that waits or has not switched yet; what serves goes on serving.

@@ -20,6 +20,7 @@ pub mod builds;
 pub mod config;
 mod confinement;
 pub mod credentials;
+pub mod cron;
 pub mod deploys;
 pub mod disk;
 pub mod formation;

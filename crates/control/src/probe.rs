@@ -5,6 +5,7 @@
 //! happens to hold the port must not make a release look healthy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +14,18 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use launchway_model::InstanceId;
 use launchway_model::app::HealthSpec;
-use launchway_model::instance::InstanceState;
+use launchway_model::instance::{Exit, InstanceState};
 use launchway_supervisor::{ShimLink, ShimView, observe};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use regex::Regex;
+
+use crate::recipe::Recipe;
 use crate::reconcile::Event;
+use crate::{Control, logs, task};
 
 /// The first pause between probes of an instance that is not ready, and the longest.
 const EAGER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -46,6 +51,8 @@ pub(crate) enum Finding {
     Body,
     /// It took the connection and spoke no HTTP.
     Broken(String),
+    /// The command of the health check said otherwise.
+    Command(String),
 }
 
 impl std::fmt::Display for Finding {
@@ -57,6 +64,7 @@ impl std::fmt::Display for Finding {
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "the answer was {status}"),
             Self::Body => f.write_str("the answer lacks the expected text"),
+            Self::Command(words) => write!(f, "the health check's command {words}"),
             Self::Broken(words) => write!(f, "the answer was no HTTP: {words}"),
         }
     }
@@ -81,12 +89,68 @@ pub(crate) struct Subject {
     /// Whether it may choose its port by itself: nobody else is in its network.
     pub(crate) any_port: bool,
     pub(crate) health: HealthSpec,
+    /// What must match in the body, compiled.
+    pub(crate) expression: Option<Regex>,
+    /// The command to run in place of a request.
+    pub(crate) check: Option<Check>,
     /// The Host header's value.
     pub(crate) host: String,
     /// What its shim says.
     pub(crate) shim: watch::Receiver<ShimView>,
     /// Whether it was ready when control was not there; then the first probe that fails takes that back.
     pub(crate) assumed: bool,
+}
+
+/// The expression of a health check. The one who read it has checked it.
+pub(crate) fn expression(health: &HealthSpec) -> Option<Regex> {
+    Regex::new(health.body_matches.as_deref()?).ok()
+}
+
+/// A command that says whether an instance is ready.
+pub(crate) struct Check {
+    control: Arc<Control>,
+    recipe: Arc<Recipe>,
+}
+
+impl Check {
+    pub(crate) fn new(control: Arc<Control>, recipe: Arc<Recipe>) -> Self {
+        Self { control, recipe }
+    }
+
+    /// Runs it, with the instance's port. Nothing of it is left but what it says.
+    async fn run(&self, port: Option<u16>, limit: Duration) -> Finding {
+        let mut recipe = (*self.recipe).clone();
+        if let Some(port) = port {
+            recipe.env.insert("PORT".to_owned(), port.to_string());
+        }
+        let shim = match task::start(&self.control, &recipe).await {
+            Ok(shim) => shim,
+            Err(problem) => return Finding::Command(format!("cannot be started: {problem}")),
+        };
+        let log = task::log(&self.control, &shim);
+        let ended = tokio::time::timeout(limit, task::finished(&self.control, &shim)).await;
+        let finding = match ended {
+            Ok(Some(Exit::Code(0))) => Finding::Healthy,
+            Ok(exit) => {
+                let said = logs::last_words(&log, 1).await.pop();
+                let how = exit.map_or_else(
+                    || "was killed".to_owned(),
+                    |exit| format!("ended with {exit}"),
+                );
+                Finding::Command(match said {
+                    Some(said) => format!("{how}: {said}"),
+                    None => how,
+                })
+            }
+            Err(_) => {
+                task::stop(&self.control, &shim).await;
+                Finding::Command(format!("did not end within {} ms", limit.as_millis()))
+            }
+        };
+        // A log a probe would be thousands of files.
+        let _ = tokio::fs::remove_file(&log).await;
+        finding
+    }
 }
 
 /// Probes an instance until it is cancelled or the shim is gone.
@@ -140,7 +204,7 @@ async fn ended(mut shim: watch::Receiver<ShimView>, was: u32) {
 
 /// One run of the app: from its start for as long as it lives.
 async fn watch_one_run(last: &mut Option<Report>, subject: &Subject, events: &mpsc::Sender<Event>) {
-    let Some(mut address) = subject.address else {
+    if subject.address.is_none() && subject.check.is_none() {
         tokio::time::sleep(if subject.assumed {
             Duration::ZERO
         } else {
@@ -149,7 +213,8 @@ async fn watch_one_run(last: &mut Option<Report>, subject: &Subject, events: &mp
         .await;
         tell(events, subject, last, true, None).await;
         return std::future::pending().await;
-    };
+    }
+    let mut address = subject.address;
     let interval = Duration::from_millis(subject.health.interval_ms.max(10));
     let (mut ready, mut rising, mut falling) = (subject.assumed, 0, 0);
     let mut assumed = subject.assumed;
@@ -159,16 +224,20 @@ async fn watch_one_run(last: &mut Option<Report>, subject: &Subject, events: &mp
         let mut finding = probe(subject, address).await;
         if finding == Finding::Refused
             && subject.any_port
+            && let Some(known) = &mut address
             && let Some(port) = only_port(subject).await
-            && port != address.port()
+            && port != known.port()
         {
-            address.set_port(port);
+            known.set_port(port);
             // The loop is gone only when control ends.
             let id = subject.id.clone();
             let _ = events.send(Event::Listens { id, port }).await;
             finding = probe(subject, address).await;
         }
-        if finding == Finding::Healthy && !verified {
+        if finding == Finding::Healthy
+            && !verified
+            && let Some(address) = address
+        {
             verified = is_own_listener(subject, address.port()).await;
             if !verified {
                 finding = Finding::Foreign;
@@ -244,8 +313,16 @@ async fn only_port(subject: &Subject) -> Option<u16> {
     looked.await.unwrap_or_default()
 }
 
-async fn probe(subject: &Subject, address: SocketAddr) -> Finding {
+async fn probe(subject: &Subject, address: Option<SocketAddr>) -> Finding {
     let limit = Duration::from_millis(subject.health.timeout_ms.max(1));
+    if let Some(check) = &subject.check {
+        return check
+            .run(address.map(|address| address.port()), limit)
+            .await;
+    }
+    let Some(address) = address else {
+        return Finding::Healthy;
+    };
     match tokio::time::timeout(limit, ask(subject, address)).await {
         Ok(finding) => finding,
         Err(_) => Finding::TimedOut,
@@ -272,27 +349,39 @@ async fn exchange(
 ) -> Result<Finding, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
+    let mut request = Request::builder()
+        .method(subject.health.method.as_str())
+        .uri(path)
         .header(header::HOST, &subject.host)
         .header(header::USER_AGENT, "launchway-health")
         .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
+        .header(header::CONNECTION, "close");
+    for (name, value) in &subject.health.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Empty::<Bytes>::new())?;
     let talk = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         if !subject.health.statuses.contains(status.as_u16()) {
             return Ok(Finding::Status(status));
         }
-        let Some(wanted) = &subject.health.body else {
+        if subject.health.body.is_none() && subject.expression.is_none() {
             return Ok(Finding::Healthy);
-        };
+        }
         // A body beyond the limit is as good as one without the text.
         let Ok(body) = Limited::new(answer.into_body(), BODY).collect().await else {
             return Ok(Finding::Body);
         };
-        let found = String::from_utf8_lossy(&body.to_bytes()).contains(wanted.as_str());
-        Ok(if found {
+        let bytes = body.to_bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        let wanted = subject.health.body.as_deref();
+        let found = wanted.is_none_or(|wanted| text.contains(wanted));
+        let matches = subject
+            .expression
+            .as_ref()
+            .is_none_or(|expression| expression.is_match(&text));
+        Ok(if found && matches {
             Finding::Healthy
         } else {
             Finding::Body

@@ -292,6 +292,7 @@ async fn follow_deploy(
 ) -> Result<(), End> {
     let mut records = control.wake.records();
     let mut told = 0;
+    let mut read = 0;
     let mut release_log = None;
     let mut released = false;
     loop {
@@ -317,18 +318,11 @@ async fn follow_deploy(
                     continue;
                 }
             }
-            // What the release command said comes before what follows it.
-            if record.phase > DeployPhase::Release
-                && deploy
-                    .phases
-                    .iter()
-                    .any(|record| record.phase == DeployPhase::Release)
-            {
-                if release_log.is_none() {
-                    release_log = find_release_log(control, deploy);
-                }
-                tell_release_log(&mut release_log, out).await?;
+            // What was said in the phases before comes before what follows it.
+            if record.phase > DeployPhase::Release {
+                tell_command_log(control, deploy, &mut release_log, out).await?;
             }
+            read = tell_phase_log(control, id, Some(record.phase), read, out).await?;
             let detail = detail(control, &stored, record.phase).await?;
             out.send(Progress::Phase {
                 phase: record.phase,
@@ -343,16 +337,8 @@ async fn follow_deploy(
                 phase: DeployPhase::Release
             }
         );
-        if deploy
-            .phases
-            .iter()
-            .any(|record| record.phase == DeployPhase::Release)
-        {
-            if release_log.is_none() {
-                release_log = find_release_log(control, deploy);
-            }
-            tell_release_log(&mut release_log, out).await?;
-        }
+        tell_command_log(control, deploy, &mut release_log, out).await?;
+        read = tell_phase_log(control, id, None, read, out).await?;
         let problem = match &deploy.state {
             DeployState::Running { .. } => {
                 tokio::select! {
@@ -416,14 +402,20 @@ async fn detail(
             .as_ref()
             .map(|command| command.command.clone())
             .unwrap_or_default(),
+        DeployPhase::Once => release
+            .spec
+            .once
+            .as_ref()
+            .map(|command| command.command.clone())
+            .unwrap_or_default(),
         DeployPhase::Start => instances(control, stored, &release).await?,
-        DeployPhase::Ready => {
-            match (&release.spec.health.path, release.spec.processes.is_empty()) {
-                (_, true) => "files".to_owned(),
-                (Some(path), false) => format!("GET {path}"),
-                (None, false) => "a connection to its port".to_owned(),
-            }
-        }
+        DeployPhase::Ready if release.spec.processes.is_empty() => "files".to_owned(),
+        DeployPhase::Ready => release.spec.health.in_words(),
+        DeployPhase::Canary => "a part of the requests first".to_owned(),
+        DeployPhase::Verify => match &release.spec.rollout.verify.command {
+            Some(command) => command.command.clone(),
+            None => "the proxy's counters".to_owned(),
+        },
         DeployPhase::Switch => format!("the proxy takes the routes of {app}"),
         DeployPhase::Drain => "requests in flight end".to_owned(),
     })
@@ -451,6 +443,54 @@ async fn instances(
         words.push(format!("{count} {noun} of {process}"));
     }
     Ok(words.join(", "))
+}
+
+/// Tells what the release command says, while it runs.
+async fn tell_command_log(
+    control: &Control,
+    deploy: &Deploy,
+    log: &mut Option<LogReader>,
+    out: &Out,
+) -> Result<(), End> {
+    let ran = deploy
+        .phases
+        .iter()
+        .any(|record| record.phase == DeployPhase::Release);
+    if !ran {
+        return Ok(());
+    }
+    if log.is_none() {
+        *log = find_release_log(control, deploy);
+    }
+    tell_release_log(log, out).await
+}
+
+/// Tells what was written down of the phases, up to the line before a phase's first; the release command's lines were
+/// told while it ran. Gives the last line's number.
+async fn tell_phase_log(
+    control: &Control,
+    id: DeployId,
+    before: Option<DeployPhase>,
+    after: i64,
+    out: &Out,
+) -> Result<i64, End> {
+    let lines = control
+        .store
+        .deploy_log(id, after)
+        .await
+        .map_err(problem::store)?;
+    let mut last = after;
+    for (number, line) in lines {
+        if before.is_some_and(|before| line.phase >= before) {
+            break;
+        }
+        last = number;
+        if line.phase == DeployPhase::Release && line.source != LogSource::Launchway {
+            continue;
+        }
+        out.send(Progress::PhaseLog { line }).await?;
+    }
+    Ok(last)
 }
 
 /// The log of the newest run of a deploy's release command.

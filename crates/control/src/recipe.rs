@@ -55,6 +55,17 @@ impl Recipe {
             .then(|| self.network.port.unwrap_or(networks::PORT))
     }
 
+    /// How to run the command of its health check, where it has one.
+    pub(crate) fn health_command(&self) -> Option<Arc<Self>> {
+        let command = self.health.command.clone()?;
+        let process = "health".parse().ok()?;
+        let check = Self {
+            folder: self.folder.clone(),
+            ..self.once(process, command)
+        };
+        Some(Arc::new(check))
+    }
+
     /// A command that runs once in the same tree and environment.
     pub(crate) fn once(&self, process: ProcessType, command: String) -> Self {
         Self {
@@ -79,10 +90,16 @@ impl Recipe {
         wiring::expand(control, &self.app, &mut env);
         if let Some(port) = port {
             env.insert("PORT".to_owned(), port.to_string());
-            wiring::own_port_variables(&self.command, port, &mut env);
-            // Only what an app does not decide by itself: many frameworks read HOST, and loopback is all that is needed.
+            // Loopback is all that is needed, but in a network of its own, where it is reached from outside.
+            let host = if seat.is_some() {
+                "0.0.0.0"
+            } else {
+                "127.0.0.1"
+            };
+            wiring::own_port_variables(&self.command, (host, port), &mut env);
+            // Only what an app does not decide by itself: many frameworks read HOST.
             env.entry("HOST".to_owned())
-                .or_insert_with(|| "127.0.0.1".to_owned());
+                .or_insert_with(|| host.to_owned());
         }
         env.insert("LAUNCHWAY_PROCESS".to_owned(), self.process.to_string());
         env.insert("LAUNCHWAY_INSTANCE".to_owned(), id.to_string());
@@ -248,4 +265,32 @@ async fn environment(
         ("LAUNCHWAY_RELEASE".to_owned(), release.number.0.to_string()),
     ]);
     Ok(env)
+}
+
+/// Recipes for tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// One process type of `shop`.
+    pub(crate) fn recipe(process: &str, http: bool) -> Recipe {
+        Recipe {
+            app: "shop".parse().unwrap(),
+            process: process.parse().unwrap(),
+            release: ReleaseNumber(1),
+            build: BuildId(1),
+            command: "true".to_owned(),
+            env: BTreeMap::new(),
+            tree: PathBuf::from("/"),
+            seen_at: None,
+            user: None,
+            folder: None,
+            limits: Limits::default(),
+            network: NetworkSpec::default(),
+            grace: Duration::from_secs(1),
+            health: HealthSpec::default(),
+            http,
+            restart: true,
+        }
+    }
 }

@@ -31,7 +31,7 @@ mod instances;
 mod table;
 mod wanted;
 
-pub(crate) use wanted::{Routing, Wanted, formation};
+pub(crate) use wanted::{CanaryWanted, Routing, Wanted, formation};
 
 /// How many shims are started at once: enough to use the machine, few enough to keep it answering.
 const STARTS: usize = 8;
@@ -55,6 +55,26 @@ pub(crate) enum Event {
         retire: Vec<InstanceId>,
         /// The generation of the routes.
         reply: oneshot::Sender<Result<u64, Problem>>,
+    },
+    /// A deploy lets new instances serve and old ones end, a few at a time, while the same is wanted as before. From now
+    /// on the deploy decides who stays, until a proposal is committed or the app is released.
+    Exchange {
+        app: AppName,
+        /// The candidates that serve from now on; all must be ready.
+        admit: Vec<InstanceId>,
+        /// The instances that serve no longer; they go on running.
+        retire: Vec<InstanceId>,
+        /// The generation of the routes.
+        reply: oneshot::Sender<Result<u64, Problem>>,
+    },
+    /// The deploy that exchanged instances ends without a proposal: the loop looks after the app again.
+    Release { app: AppName },
+    /// Candidates take a part of the requests from now on, or no longer.
+    Canary {
+        app: AppName,
+        canary: Option<CanaryWanted>,
+        /// The generation of the routes.
+        reply: oneshot::Sender<u64>,
     },
     /// What was proposed is in force.
     Commit { app: AppName },
@@ -155,6 +175,8 @@ struct Slot {
     shim: Option<ShimHandle>,
     grace: Duration,
     health: HealthSpec,
+    /// How to run the command of its health check, where it has one.
+    check: Option<Arc<Recipe>>,
     /// Ends its watcher and its prober.
     cancel: CancellationToken,
     /// Whether it is being stopped.
@@ -287,6 +309,13 @@ impl Reconciler {
                 Adopted::Live(shim) => shim,
                 Adopted::Dead(dead) => {
                     tracing::info!(instance = %dead.instance, leftovers = dead.leftovers, "a dead instance is removed");
+                    if let Some(InstanceState::Stopped { exit: Some(exit) }) =
+                        dead.last.as_ref().map(|last| &last.state)
+                    {
+                        self.control
+                            .deploying
+                            .keep_ended(dead.instance.clone(), *exit);
+                    }
                     self.remove_folder(dead.instance);
                     continue;
                 }
@@ -296,10 +325,12 @@ impl Reconciler {
                 let resumed = active.iter().any(|deploy| {
                     deploy.deploy.app == *id.app()
                         && deploy.deploy.release == id.release()
-                        && id.process().as_str() == task::RELEASE
+                        && task::OF_DEPLOYS.contains(&id.process().as_str())
                 });
                 if resumed {
-                    self.control.deploying.keep_release_command(shim);
+                    self.control.deploying.keep_command(shim);
+                } else if task::outlives_control(shim.spec()) {
+                    self.control.keep_outliving(shim);
                 } else {
                     // Whoever started this one-off command is not there any more to see it end.
                     self.stop(id, Some(shim), None);
@@ -335,7 +366,8 @@ impl Reconciler {
                 .wanted
                 .get(id.app())
                 .and_then(|wanted| wanted.recipes.get(id.process()))
-                .map(|recipe| recipe.health.clone());
+                .map(|recipe| (recipe.health.clone(), recipe.health_command()));
+            let (health, check) = health.unwrap_or_default();
             let seen = Seen {
                 role: Role::Serving,
                 status: status.state,
@@ -359,7 +391,8 @@ impl Reconciler {
                 Slot {
                     shim: Some(shim),
                     grace,
-                    health: health.unwrap_or_default(),
+                    health,
+                    check,
                     cancel: self.cancel.child_token(),
                     stopping: false,
                 },
@@ -392,6 +425,25 @@ impl Reconciler {
             } => {
                 let proposed = self.propose(*wanted, admit, retire);
                 let _ = reply.send(proposed);
+            }
+            Event::Exchange {
+                app,
+                admit,
+                retire,
+                reply,
+            } => {
+                let exchanged = self.exchange(&app, &admit, &retire);
+                let _ = reply.send(exchanged);
+            }
+            Event::Release { app } => {
+                self.proposals.remove(&app);
+                self.reconcile(&app).await;
+            }
+            Event::Canary { app, canary, reply } => {
+                if let Some(wanted) = self.wanted.get_mut(&app) {
+                    wanted.canary = canary;
+                }
+                let _ = reply.send(self.publish());
             }
             Event::Commit { app } => {
                 self.proposals.remove(&app);
@@ -426,7 +478,13 @@ impl Reconciler {
             Event::Started { id, result } => self.started(id, result).await,
             Event::Shim { id, view } => self.shim_changed(id, view).await,
             Event::Listens { id, port } => self.listens(&id, port),
-            Event::Probed { id, report } => self.probed(&id, report),
+            Event::Probed { id, report } => {
+                if self.probed(&id, report) {
+                    // What it replaces was left to serve until now.
+                    let app = id.app().clone();
+                    self.reconcile(&app).await;
+                }
+            }
             Event::Gone { id } => self.forget_instance(&id),
             Event::Repair { app, process } => {
                 if let Some(pause) = self.pauses.get_mut(&(app.clone(), process)) {
@@ -479,6 +537,12 @@ impl Reconciler {
                     && seen.role == Role::Serving
             });
             surplus.extend(have.iter().skip(count).cloned());
+            if !wanted.stopped && self.ready(&have) < count {
+                // What still serves of another release goes once there is something in its place.
+                surplus.retain(|id| {
+                    id.process() != process || id.release() == number || !self.is_ready(id)
+                });
+            }
             let missing = count.saturating_sub(have.len());
             if missing > 0 && self.may_start(app, process) {
                 let recipes = vec![recipe.clone(); missing];
@@ -503,29 +567,55 @@ impl Reconciler {
         retire: Vec<InstanceId>,
     ) -> Result<u64, Problem> {
         let app = wanted.release.app.clone();
-        {
-            // An instance can have crashed since the deploy saw it ready: the loop's word is the last.
-            let observed = self.observed.borrow();
-            for id in &admit {
-                let ready = observed
-                    .instances
-                    .get(id)
-                    .is_some_and(|seen| seen.ready && !seen.is_gone());
-                if !ready {
-                    return Err(Problem::failed(format!(
-                        "{id} was ready and is not any more"
-                    )));
-                }
-            }
-        }
+        self.check_ready(&admit)?;
         self.set_role(&admit, Role::Serving);
         self.set_role(&retire, Role::Retiring);
+        let mut held = self.wanted.insert(app.clone(), wanted);
+        if let Some(held) = &mut held {
+            // A canary that is withdrawn takes nothing any more.
+            held.canary = None;
+        }
         let before = Before {
-            wanted: self.wanted.insert(app.clone(), wanted),
+            wanted: held,
             admitted: admit,
             retired: retire,
         };
         self.proposals.insert(app, before);
+        Ok(self.publish())
+    }
+
+    /// An instance can have crashed since the deploy saw it ready: the loop's word is the last.
+    fn check_ready(&self, admit: &[InstanceId]) -> Result<(), Problem> {
+        let observed = self.observed.borrow();
+        for id in admit {
+            let ready = observed
+                .instances
+                .get(id)
+                .is_some_and(|seen| seen.ready && !seen.is_gone());
+            if !ready {
+                return Err(Problem::failed(format!(
+                    "{id} was ready and is not any more"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn exchange(
+        &mut self,
+        app: &AppName,
+        admit: &[InstanceId],
+        retire: &[InstanceId],
+    ) -> Result<u64, Problem> {
+        self.check_ready(admit)?;
+        self.set_role(admit, Role::Serving);
+        self.set_role(retire, Role::Retiring);
+        let wanted = self.wanted.get(app).cloned();
+        self.proposals.entry(app.clone()).or_insert(Before {
+            wanted,
+            admitted: Vec::new(),
+            retired: Vec::new(),
+        });
         Ok(self.publish())
     }
 
@@ -567,6 +657,16 @@ impl Reconciler {
             .collect();
         ids.sort_by_key(InstanceId::serial);
         ids
+    }
+
+    fn is_ready(&self, id: &InstanceId) -> bool {
+        let observed = self.observed.borrow();
+        observed.instances.get(id).is_some_and(|seen| seen.ready)
+    }
+
+    /// How many of these are ready.
+    fn ready(&self, ids: &[InstanceId]) -> usize {
+        ids.iter().filter(|id| self.is_ready(id)).count()
     }
 
     /// Changes what is known of an instance.

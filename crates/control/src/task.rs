@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use launchway_model::instance::{Exit, InstanceState};
+use launchway_model::shim::ShimSpec;
 use launchway_model::{InstanceId, Problem};
 use launchway_store::Counter;
 use launchway_supervisor::{ShimHandle, ShimLink};
@@ -15,8 +16,23 @@ use crate::{Control, networks, problem};
 
 /// The process type of release commands.
 pub(crate) const RELEASE: &str = "release";
+/// The process type of the command that runs once in an app's life.
+pub(crate) const ONCE: &str = "once";
+/// The process type of commands that say whether a release does well.
+pub(crate) const VERIFY: &str = "verify";
+/// The process types of commands that a resumed deploy takes up.
+pub(crate) const OF_DEPLOYS: [&str; 3] = [RELEASE, ONCE, VERIFY];
 /// The process type of one-off commands.
 pub(crate) const RUN: &str = "run";
+
+/// A variable of commands that go on when control ends: detached one-off commands and runs by the clock, whose number it
+/// holds.
+pub(crate) const OUTLIVES: &str = "LAUNCHWAY_RUN";
+
+/// Whether a command goes on when control ends.
+pub(crate) fn outlives_control(spec: &ShimSpec) -> bool {
+    spec.env.contains_key(OUTLIVES)
+}
 
 /// Starts a command.
 pub(crate) async fn start(control: &Control, recipe: &Recipe) -> Result<ShimHandle, Problem> {

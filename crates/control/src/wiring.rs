@@ -59,7 +59,11 @@ fn url(listen: Option<SocketAddr>, app: &AppName, process: &ProcessType) -> Stri
 
 /// Variables by which a server that does not read `PORT` learns its port, where the command is one that we know and says
 /// nothing itself.
-pub(crate) fn own_port_variables(command: &str, port: u16, env: &mut BTreeMap<String, String>) {
+pub(crate) fn own_port_variables(
+    command: &str,
+    (host, port): (&str, u16),
+    env: &mut BTreeMap<String, String>,
+) {
     env.insert(PORT_MARK.to_owned(), port.to_string());
     let words: Vec<&str> = command.split_whitespace().collect();
     let runs = |name: &str| {
@@ -72,31 +76,31 @@ pub(crate) fn own_port_variables(command: &str, port: u16, env: &mut BTreeMap<St
     };
     if runs("flask") {
         set("FLASK_RUN_PORT", port.to_string());
-        set("FLASK_RUN_HOST", HOST.to_owned());
+        set("FLASK_RUN_HOST", host.to_owned());
     }
     if runs("uvicorn") {
         set("UVICORN_PORT", port.to_string());
-        set("UVICORN_HOST", HOST.to_owned());
+        set("UVICORN_HOST", host.to_owned());
     }
     if runs("gunicorn") && !says_where(&words) {
-        set("GUNICORN_CMD_ARGS", format!("--bind={HOST}:{port}"));
+        set("GUNICORN_CMD_ARGS", format!("--bind={host}:{port}"));
     }
     if runs("hypercorn") || runs("daphne") {
-        set("HYPERCORN_BIND", format!("{HOST}:{port}"));
+        set("HYPERCORN_BIND", format!("{host}:{port}"));
     }
     if runs("streamlit") {
         set("STREAMLIT_SERVER_PORT", port.to_string());
-        set("STREAMLIT_SERVER_ADDRESS", HOST.to_owned());
+        set("STREAMLIT_SERVER_ADDRESS", host.to_owned());
         set("STREAMLIT_SERVER_HEADLESS", "true".to_owned());
     }
     if runs("dotnet") {
-        set("ASPNETCORE_URLS", format!("http://{HOST}:{port}"));
+        set("ASPNETCORE_URLS", format!("http://{host}:{port}"));
     }
     if runs("java") {
         set("SERVER_PORT", port.to_string());
     }
     if runs("next") || runs("nuxt") {
-        set("HOSTNAME", HOST.to_owned());
+        set("HOSTNAME", host.to_owned());
         set("NUXT_PORT", port.to_string());
     }
 }

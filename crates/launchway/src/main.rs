@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     match arguments.next().as_deref().and_then(|role| role.to_str()) {
         Some("shim") => roles::shim(arguments.next()),
         Some("runner") => roles::runner(arguments.next()),
+        Some("terminal") => launchway_supervisor::terminal::run(&arguments.collect::<Vec<_>>()),
         _ => cli::main(),
     }
 }

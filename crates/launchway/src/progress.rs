@@ -236,6 +236,10 @@ impl View {
                 self.working(&text);
                 self.phase = Some((*phase, text, Instant::now()));
             }
+            Progress::PhaseLog { line } => {
+                let text = &line.text;
+                self.print(&format!("    {}", self.output.note_tone(Tone::Faint, text)));
+            }
             Progress::ReleaseLog { text } => {
                 self.print(&format!("    {}", self.output.note_tone(Tone::Faint, text)));
             }
@@ -410,14 +414,17 @@ impl Drop for View {
     }
 }
 
-fn phase_name(phase: DeployPhase) -> &'static str {
+pub(crate) fn phase_name(phase: DeployPhase) -> &'static str {
     match phase {
         DeployPhase::Queued => "waiting for the running deploy",
         DeployPhase::Validate => "validate",
         DeployPhase::Release => "release command",
+        DeployPhase::Once => "once command",
         DeployPhase::Start => "start",
         DeployPhase::Ready => "wait until healthy",
+        DeployPhase::Canary => "canary",
         DeployPhase::Switch => "switch",
+        DeployPhase::Verify => "verify",
         DeployPhase::Drain => "drain",
     }
 }

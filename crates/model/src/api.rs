@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::build::{BuildResult, StageId, StageInfo, TestCounts};
-use crate::deploy::{DeployPhase, Release};
+use crate::deploy::{DeployPhase, PhaseLine, Release};
 use crate::instance::Instance;
 use crate::names::{AppName, BuildId, DeployId, InstanceId, ProcessType, ReleaseNumber};
 use crate::problem::Problem;
+use crate::route::Maintenance;
 use crate::runner::LogSource;
 
 /// `client.json`: how a command on the same machine reaches control.
@@ -178,6 +179,11 @@ pub enum Progress {
         /// The line.
         text: String,
     },
+    /// A line of a phase's log: what Launchway did, or what a command of the phase said.
+    PhaseLog {
+        /// The line.
+        line: PhaseLine,
+    },
     /// The end.
     Finished {
         /// Where the app is reached now, if it serves.
@@ -189,6 +195,20 @@ pub enum Progress {
         /// How long all took, from the request on.
         millis: u64,
     },
+}
+
+/// `PUT /apps/{app}/once`: what a person says of the command that runs once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettleOnce {
+    /// Its work is done: it is never run again. Otherwise the next deploy runs it.
+    pub done: bool,
+}
+
+/// `PUT /apps/{app}/maintenance`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct MaintenanceState {
+    /// The page in place of the app; absent, the app answers.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// `POST /apps/{app}/rollback`
@@ -270,6 +290,23 @@ pub struct AppLogLine {
 pub struct RunRequest {
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// Whether it goes on by itself: the answer names its instance and ends at once.
+    #[serde(default)]
+    pub detach: bool,
+    /// The terminal that the command gets; only `GET /apps/{app}/terminal` heeds it.
+    #[serde(default)]
+    pub terminal: Option<TerminalSize>,
+}
+
+/// The size of a terminal, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TerminalSize {
+    /// Columns.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+    /// The value of TERM.
+    pub term: String,
 }
 
 /// One line of a one-off command's answer.
@@ -282,6 +319,11 @@ pub enum RunOutput {
         source: LogSource,
         /// The line.
         text: String,
+    },
+    /// It goes on by itself; always the last.
+    Detached {
+        /// Its instance, whose log has its output.
+        instance: InstanceId,
     },
     /// It ended; always the last.
     Exited {

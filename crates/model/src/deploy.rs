@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::app::AppSpec;
 use crate::names::{AppName, BuildId, DeployId, ReleaseNumber};
 use crate::problem::Problem;
+use crate::runner::LogSource;
 
 /// An immutable release: a built tree, its process types, its environment's version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -63,12 +64,18 @@ pub enum DeployPhase {
     Validate,
     /// The release command runs.
     Release,
+    /// The command that runs once in the app's life.
+    Once,
     /// Instances are started.
     Start,
     /// Their health checks are awaited.
     Ready,
+    /// The new instances take a part of the requests, step by step.
+    Canary,
     /// The route table is switched.
     Switch,
+    /// A command and the proxy's counters say whether the release does well, while the one before still runs.
+    Verify,
     /// The old instances end their requests and stop.
     Drain,
 }
@@ -91,6 +98,68 @@ pub struct Deploy {
     pub phases: Vec<PhaseRecord>,
 }
 
+/// A line of a phase's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseLine {
+    /// The phase.
+    pub phase: DeployPhase,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who wrote it: a command of the phase, or Launchway.
+    pub source: LogSource,
+    /// The line.
+    pub text: String,
+}
+
+/// A deploy with the log of its phases: `launchway deploys show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployReport {
+    /// The deploy.
+    #[serde(flatten)]
+    pub deploy: Deploy,
+    /// Its build, which has a record and a log of its own.
+    pub build: Option<BuildId>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub ended: Option<Timestamp>,
+    /// What it did, in order.
+    pub log: Vec<PhaseLine>,
+}
+
+/// The command that runs once in an app's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OnceRecord {
+    /// Where it stands.
+    pub state: OnceState,
+    /// The command that was run.
+    pub command: String,
+    /// The deploy that ran it.
+    pub deploy: Option<DeployId>,
+    /// When it began.
+    #[schema(value_type = String)]
+    pub began: Timestamp,
+    /// When it ended, where that is known.
+    #[schema(value_type = Option<String>)]
+    pub ended: Option<Timestamp>,
+    /// How it ended, in words.
+    pub detail: String,
+}
+
+/// Where the command that runs once stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnceState {
+    /// It was begun.
+    Running,
+    /// It ended well, and is never run again.
+    Done,
+    /// It said itself that it failed; the next deploy runs it again.
+    Failed,
+    /// Nobody knows how far it came: it was killed or ran out of time. A person must say what holds.
+    Unknown,
+}
+
 /// One phase of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhaseRecord {
@@ -101,6 +170,9 @@ pub struct PhaseRecord {
     pub since: Timestamp,
     /// How long it took in milliseconds, once it ended.
     pub millis: Option<u64>,
+    /// How long it may take in milliseconds, where it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ms: Option<u64>,
 }
 
 /// Where a deploy stands.

@@ -16,6 +16,7 @@ pub mod app;
 pub mod build;
 pub mod cidr;
 pub mod credential;
+pub mod cron;
 pub mod deploy;
 pub mod disk;
 pub mod home;

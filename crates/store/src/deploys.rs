@@ -152,6 +152,7 @@ impl Store {
         &self,
         id: DeployId,
         phase: DeployPhase,
+        limit_ms: Option<u64>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
@@ -163,6 +164,7 @@ impl Store {
             phase,
             since: now,
             millis: None,
+            limit_ms,
         });
         write(
             &mut transaction,
@@ -219,6 +221,32 @@ impl Store {
                     .await?;
             }
         }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes a switch back: the release before serves again, and the deploy's own is refused.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn revert_switch(
+        &self,
+        deploy: &StoredDeploy,
+        before: ReleaseNumber,
+        problem: &Problem,
+    ) -> Result<(), StoreError> {
+        let (app, release) = (&deploy.deploy.app, deploy.deploy.release);
+        let mut transaction = self.write().await?;
+        let refused = ReleaseState::Refused {
+            problem: problem.clone(),
+        };
+        releases::write_state(&mut transaction, app, release, &refused).await?;
+        releases::write_state(&mut transaction, app, before, &ReleaseState::Serving).await?;
+        sqlx::query("UPDATE app SET serving = ?2 WHERE name = ?1")
+            .bind(app.as_str())
+            .bind(row::number(before.0))
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -289,6 +317,7 @@ pub(crate) async fn insert_deploy(
             phase: DeployPhase::Queued,
             since: now,
             millis: None,
+            limit_ms: None,
         }],
         "phases",
     )?)

@@ -28,6 +28,7 @@ pub mod room;
 pub mod sandbox;
 pub mod shim;
 mod sys;
+pub mod terminal;
 
 pub use client::{Adopted, DeadShim, ShimHandle, ShimLink, ShimView, Supervisor};
 pub use error::SupervisorError;

@@ -6,6 +6,7 @@ mod alerts;
 mod apps;
 mod builds;
 mod credentials;
+mod cron;
 mod deploys;
 mod disk;
 mod notices;
@@ -21,13 +22,15 @@ use launchway_model::agent::{Agent, CreateAgent, NewAgent, SwitchAgent};
 use launchway_model::alert::Alert;
 use launchway_model::api::{
     App, AppLogLine, ChangeAccepted, Config, ConfigChange, CreateApp, CreateToken, DeployAccepted,
-    DeployRequest, Description, Domain, LoginLink, NewToken, Progress, RollbackRequest, RunOutput,
-    RunRequest, ScaleRequest, Status, Token,
+    DeployRequest, Description, Domain, LoginLink, MaintenanceState, NewToken, Progress,
+    RollbackRequest, RunOutput, RunRequest, ScaleRequest, SettleOnce, Status, Token,
 };
 use launchway_model::build::{Build, BuildNow, TestCase};
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
 use launchway_model::deploy::{Deploy, Release};
 use launchway_model::disk::DiskUsage;
+use launchway_model::cron::{CronJob, CronRun};
+use launchway_model::deploy::{Deploy, DeployReport, OnceRecord, Release};
 use launchway_model::instance::Instance;
 use launchway_model::request::{BuildRequestRecord, InputAnswer, InputParameter};
 use launchway_model::results::{Artifact, Fingerprint, TestHistory, TestReport};
@@ -175,6 +178,56 @@ pub(crate) fn endpoints() -> Endpoints {
             "/deploys/{deploy}/cancel",
             deploys::cancel,
             about("deploys", "Cancel a deploy that has not switched yet"),
+        )
+        .get(
+            "/deploys/{deploy}/report",
+            deploys::report,
+            about("deploys", "One deploy with the log of its phases").answers::<DeployReport>(),
+        )
+        .post(
+            "/deploys/{deploy}/promote",
+            deploys::promote,
+            about("deploys", "Promote a canary"),
+        )
+        .get(
+            "/apps/{app}/once",
+            deploys::once,
+            about("deploys", "The command that runs once in the app's life").answers::<OnceRecord>(),
+        )
+        .put(
+            "/apps/{app}/once",
+            deploys::settle_once,
+            about("deploys", "Say that its work is done, or that it is to be run").takes::<SettleOnce>(),
+        )
+        .get(
+            "/apps/{app}/maintenance",
+            apps::maintenance,
+            about("apps", "The maintenance that an app is in").answers::<MaintenanceState>(),
+        )
+        .put(
+            "/apps/{app}/maintenance",
+            apps::set_maintenance,
+            about("apps", "Put an app into maintenance, or out of it")
+                .takes::<MaintenanceState>()
+                .answers::<MaintenanceState>(),
+        )
+        .get(
+            "/apps/{app}/cron",
+            cron::list,
+            about("cron", "Jobs of an app, with when they run next").lists::<CronJob>(),
+        )
+        .get(
+            "/apps/{app}/cron/runs",
+            cron::history,
+            about("cron", "Runs of jobs, newest first")
+                .query("job", "Only this job.", Type::String)
+                .limited()
+                .lists::<CronRun>(),
+        )
+        .post(
+            "/apps/{app}/cron/{job}/run",
+            cron::run,
+            about("cron", "Run a job now").begins::<CronRun>(),
         )
         .get(
             "/deploys/{deploy}/progress",
@@ -372,6 +425,15 @@ pub(crate) fn endpoints() -> Endpoints {
                     Type::Boolean,
                 )
                 .streams::<AppLogLine>(&[JSON_LINES, EVENTS]),
+        )
+        .get(
+            "/apps/{app}/terminal",
+            running::terminal,
+            about(
+                "instances",
+                "A one-off command on a terminal; needs `Upgrade: launchway-terminal`",
+            )
+            .query("request", "A `RunRequest` as JSON.", Type::String),
         )
         .post(
             "/apps/{app}/run",

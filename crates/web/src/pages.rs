@@ -12,6 +12,7 @@ pub mod branches;
 pub mod build;
 pub mod build_results;
 pub mod credentials;
+pub mod cron;
 pub mod deploy;
 pub mod findings;
 pub mod log;
@@ -236,6 +237,9 @@ pub(crate) fn routes(web: &Web) -> Router<Web> {
             get(credentials::show).post(credentials::set),
         )
         .route("/credentials/remove", post(credentials::remove))
+        .route("/deploys/{deploy}/promote", post(actions::promote_deploy))
+        .route("/apps/{app}/cron", get(cron::show))
+        .route("/apps/{app}/cron/{job}/run", post(actions::run_job))
         .route("/access", get(access::show))
         .route("/access/tokens", post(access::create))
         .route("/access/tokens/{token}/revoke", post(access::revoke))

@@ -14,6 +14,7 @@ mod microblog;
 mod page;
 mod pipeline;
 mod push;
+mod rollouts;
 mod secrets;
 mod storefront;
 mod up;

@@ -119,6 +119,8 @@ fn is_definite(finding: Option<&Finding>) -> bool {
     match finding {
         Some(Finding::Status(status)) => *status != http::StatusCode::SERVICE_UNAVAILABLE,
         Some(Finding::Body | Finding::Broken(_) | Finding::Foreign) => true,
+        // What a command says can change with what it waits for.
+        Some(Finding::Command(_)) => false,
         Some(Finding::Healthy | Finding::Refused | Finding::TimedOut) | None => false,
     }
 }
@@ -241,16 +243,32 @@ fn explain_health(
 ) -> Problem {
     let process = id.process();
     let seconds = after.as_secs_f64();
+    let own = release
+        .spec
+        .processes
+        .get(process)
+        .and_then(|spec| spec.health.as_ref());
+    let health = own.unwrap_or(&release.spec.health);
+    let asked = match (&health.path, &health.command) {
+        (None, None) => "a connection".to_owned(),
+        _ => health.in_words(),
+    };
+    if let Some(Finding::Command(said)) = finding {
+        return Problem::failed(format!(
+            "the health check of the {process} process failed: {said}"
+        ))
+        .cause(format!(
+            "the command is `{}`",
+            health.command.as_deref().unwrap_or_default()
+        ))
+        .cause(format!("it was tried for {seconds:.0} s"))
+        .hint("Run it by hand to see why: `launchway run APP -- COMMAND`. It must exit with 0.");
+    }
     let Some(port) = port else {
         return Problem::failed(format!(
             "the {process} process did not settle within {seconds:.0} s"
         ));
     };
-    let health = &release.spec.health;
-    let asked = health
-        .path
-        .as_ref()
-        .map_or_else(|| "a connection".to_owned(), |path| format!("GET {path}"));
     let others: Vec<String> = elsewhere
         .iter()
         .filter(|found| **found != port)
@@ -295,13 +313,19 @@ fn explain_health(
             .cause(format!("probes went on for {seconds:.0} s"))
             .hint("Let the path answer without slow work, or raise `[health] timeout`."),
         Some(Finding::Body) => {
-            Problem::failed(format!("the answer to {asked} lacks the text `{}`", health.body.as_deref().unwrap_or_default()))
+            let lacks = match (&health.body, &health.body_matches) {
+                (Some(text), _) => format!("lacks the text `{text}`"),
+                (None, expression) => {
+                    format!("does not match `{}`", expression.as_deref().unwrap_or_default())
+                }
+            };
+            Problem::failed(format!("the answer to {asked} {lacks}"))
                 .hint("Check `[health] body` in launchway.toml.")
         }
         Some(Finding::Broken(words)) => Problem::failed(format!("the app did not answer {asked} with HTTP"))
             .cause(words)
             .hint("Without HTTP a TCP connection is enough: take `[health] path` out of launchway.toml."),
-        Some(Finding::Healthy) => Problem::failed(format!("the app was not healthy often enough within {seconds:.0} s"))
+        Some(Finding::Healthy | Finding::Command(_)) => Problem::failed(format!("the app was not healthy often enough within {seconds:.0} s"))
             .hint("`[health] rise` wants that many healthy answers in a row."),
     }
 }
@@ -343,21 +367,26 @@ pub(super) async fn lost_before_switch(
     }
 }
 
-/// The release command ended with a failure.
-pub(super) async fn release_command(command: &str, exit: Option<Exit>, log: &Path) -> Problem {
+/// A command of a deploy ended with a failure. `what` names it: "the release command".
+pub(super) async fn command(what: &str, command: &str, exit: Option<Exit>, log: &Path) -> Problem {
     let how = exit.map_or_else(
         || "was killed".to_owned(),
         |exit| format!("ended with {exit}"),
     );
-    Problem::failed(format!("the release command {how}"))
+    Problem::failed(format!("{what} {how}"))
         .cause(format!("the command is `{command}`"))
-        .hint("What serves goes on serving. Mend the command, or what it does, and deploy again.")
+        .hint("What served goes on serving. Mend the command, or what it does, and deploy again.")
         .output(logs::last_words(log, LINES).await)
 }
 
-/// The release command did not end.
-pub(super) async fn release_command_hangs(command: &str, limit: Duration, log: &Path) -> Problem {
-    Problem::failed(format!("the release command did not end within {} s and was stopped", limit.as_secs()))
+/// A command of a deploy did not end.
+pub(super) async fn command_hangs(
+    what: &str,
+    command: &str,
+    limit: Duration,
+    log: &Path,
+) -> Problem {
+    Problem::failed(format!("{what} did not end within {} s and was stopped", limit.as_secs()))
         .cause(format!("the command is `{command}`"))
         .hint("It may wait for a lock or for input; raise its `timeout` in launchway.toml if it needs longer.")
         .output(logs::last_words(log, LINES).await)

@@ -61,8 +61,8 @@ pub(crate) async fn run(control: Arc<Control>, cancel: CancellationToken) {
 
 async fn one(control: Arc<Control>, job: StoredDeploy) -> AppName {
     let id = job.deploy.id;
-    let cancel = control.deploying.begin(id);
-    steps::run(&control, &job, cancel).await;
+    let signals = control.deploying.begin(id);
+    steps::run(&control, &job, signals).await;
     control.deploying.end(id);
     job.deploy.app
 }

@@ -94,6 +94,7 @@ impl Reconciler {
             shim: None,
             grace: recipe.grace,
             health: recipe.health.clone(),
+            check: recipe.health_command(),
             cancel,
             stopping: false,
         };
@@ -186,7 +187,16 @@ impl Reconciler {
             address,
             any_port: seated,
             health: slot.health.clone(),
-            host: format!("{}.localhost", id.app()),
+            expression: probe::expression(&slot.health),
+            check: slot
+                .check
+                .clone()
+                .map(|recipe| probe::Check::new(self.control.clone(), recipe)),
+            host: slot
+                .health
+                .host
+                .clone()
+                .unwrap_or_else(|| format!("{}.localhost", id.app())),
             shim: shim.watch(),
             assumed,
         };
@@ -226,13 +236,18 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn probed(&mut self, id: &InstanceId, report: Report) {
+    /// Takes note of what a probe found. Says whether an instance that serves has just become ready.
+    pub(super) fn probed(&mut self, id: &InstanceId, report: Report) -> bool {
+        let mut came_up = false;
         self.observe(id, |seen| {
+            let before = seen.ready;
             let running = matches!(seen.status, InstanceState::Running { .. });
             seen.ready = report.ready && running;
             seen.was_ready |= seen.ready;
             seen.report = Some(report);
+            came_up = seen.ready && !before && seen.role == Role::Serving;
         });
+        came_up
     }
 
     /// An instance in a private network listens on a port of its own choice.

@@ -15,7 +15,7 @@ fn an_address_follows_the_proxy() {
 fn known_servers_learn_their_port_unless_something_says_otherwise() {
     let learned = |command: &str, name: &str| {
         let mut env = BTreeMap::from([("UVICORN_PORT".to_owned(), "9".to_owned())]);
-        own_port_variables(command, 7000, &mut env);
+        own_port_variables(command, ("127.0.0.1", 7000), &mut env);
         env.get(name).cloned()
     };
     assert_eq!(

@@ -232,6 +232,8 @@ async fn one_off_commands_run_in_the_serving_release() {
     let world = World::new().await;
     let command = |words: &[&str]| RunRequest {
         command: words.iter().map(|word| (*word).to_owned()).collect(),
+        detach: false,
+        terminal: None,
     };
     apps::create(&world.control, name("shop")).await.unwrap();
     let problem = oneoff::run(&world.control, &name("shop"), command(&["true"]))

@@ -29,9 +29,17 @@ fn is_root() -> bool {
 /// Runs a shell line in an app, and gives its exit code and output.
 async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
     let command = vec![line.to_owned()];
-    let mut output = oneoff::run(&world.control, &name(app), RunRequest { command })
-        .await
-        .unwrap();
+    let mut output = oneoff::run(
+        &world.control,
+        &name(app),
+        RunRequest {
+            command,
+            detach: false,
+            terminal: None,
+        },
+    )
+    .await
+    .unwrap();
     let mut text = String::new();
     loop {
         match tokio::time::timeout(PATIENCE, output.recv())
@@ -40,6 +48,7 @@ async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
             .unwrap()
         {
             RunOutput::Line { text: line, .. } => text += &format!("{line}\n"),
+            RunOutput::Detached { .. } => unreachable!("it is not detached"),
             RunOutput::Exited { code } => return (code, text),
         }
     }

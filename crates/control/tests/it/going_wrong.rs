@@ -13,6 +13,8 @@ use crate::world::{PATIENCE, World, command, name, spec, until};
 async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
     let request = RunRequest {
         command: vec![line.to_owned()],
+        detach: false,
+        terminal: None,
     };
     let mut output = oneoff::run(&world.control, &name(app), request)
         .await
@@ -25,6 +27,7 @@ async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
             .unwrap()
         {
             RunOutput::Line { text: line, .. } => text += &format!("{line}\n"),
+            RunOutput::Detached { .. } => unreachable!("it is not detached"),
             RunOutput::Exited { code } => return (code, text),
         }
     }

@@ -5,6 +5,7 @@
 mod administration;
 mod alerting;
 mod building;
+mod clocks;
 mod confining;
 mod credentials;
 mod deploying;
@@ -12,6 +13,7 @@ mod going_wrong;
 mod monitoring;
 mod networks;
 mod noticing;
+mod phases;
 mod refusing;
 mod scanning;
 mod sources;

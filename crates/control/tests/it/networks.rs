@@ -157,6 +157,8 @@ async fn who_is_let_in_reaches_a_process_by_its_name_and_nobody_else_does() {
         let line = format!("timeout 2 /bin/bash -c '</dev/tcp/{kind}/3000'");
         let request = RunRequest {
             command: vec![line],
+            detach: false,
+            terminal: None,
         };
         let mut output = oneoff::run(&world.control, &name("shop"), request)
             .await
@@ -168,6 +170,7 @@ async fn who_is_let_in_reaches_a_process_by_its_name_and_nobody_else_does() {
                 .unwrap()
             {
                 RunOutput::Line { .. } => {}
+                RunOutput::Detached { .. } => unreachable!("it is not detached"),
                 RunOutput::Exited { code } => return code == 0,
             }
         }

@@ -126,13 +126,13 @@ async fn a_build_becomes_a_release_that_serves() {
     assert_eq!(f.release_state("shop", first).await, ReleaseState::Created);
     assert!(
         f.store
-            .enter_phase(deploy, DeployPhase::Validate, now())
+            .enter_phase(deploy, DeployPhase::Validate, None, now())
             .await
             .unwrap()
     );
     assert!(
         f.store
-            .enter_phase(deploy, DeployPhase::Start, now())
+            .enter_phase(deploy, DeployPhase::Start, None, now())
             .await
             .unwrap()
     );
@@ -197,7 +197,7 @@ async fn ending_twice_changes_nothing() {
     assert!(!f.store.end_deploy(deploy, &failed, now()).await.unwrap());
     assert!(
         !f.store
-            .enter_phase(deploy, DeployPhase::Start, now())
+            .enter_phase(deploy, DeployPhase::Start, None, now())
             .await
             .unwrap()
     );
@@ -249,7 +249,7 @@ async fn of_waiting_builds_and_deploys_the_newest_wins() {
     let g = fixture().await;
     let (_, first, running) = g.released("shop").await;
     g.store
-        .enter_phase(running, DeployPhase::Validate, now())
+        .enter_phase(running, DeployPhase::Validate, None, now())
         .await
         .unwrap();
     let scale = DeployWork::Scale {

@@ -265,6 +265,7 @@ impl Samples {
             phase,
             since: self.ago(age),
             millis,
+            limit_ms: None,
         }
     }
 

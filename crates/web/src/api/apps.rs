@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use launchway_control::{apps, config as variables};
 use launchway_model::AppName;
-use launchway_model::api::{App, Config, ConfigChange, CreateApp, Description, Domain};
+use launchway_model::api::{
+    App, Config, ConfigChange, CreateApp, Description, Domain, MaintenanceState,
+};
 
 use crate::Web;
 use crate::extract::{Body, Param, Params};
@@ -52,6 +54,23 @@ pub(super) async fn describe(
 ) -> Result<Json<Description>, ApiProblem> {
     apps::describe(&web.control, &app, &description.toml).await?;
     Ok(Json(apps::description(&web.control, &app).await?))
+}
+
+pub(super) async fn maintenance(
+    State(web): State<Web>,
+    Param(app): Param<AppName>,
+) -> Result<Json<MaintenanceState>, ApiProblem> {
+    let maintenance = apps::maintenance(&web.control, &app).await?;
+    Ok(Json(MaintenanceState { maintenance }))
+}
+
+pub(super) async fn set_maintenance(
+    State(web): State<Web>,
+    Param(app): Param<AppName>,
+    Body(state): Body<MaintenanceState>,
+) -> Result<Json<MaintenanceState>, ApiProblem> {
+    apps::set_maintenance(&web.control, &app, state.maintenance.clone()).await?;
+    Ok(Json(state))
 }
 
 pub(super) async fn domains(

@@ -5,8 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use launchway_control::{deploys, progress as watch, releases as made, source};
-use launchway_model::api::{ChangeAccepted, DeployAccepted, DeployRequest, RollbackRequest};
-use launchway_model::deploy::{Deploy, Release};
+use launchway_model::api::{
+    ChangeAccepted, DeployAccepted, DeployRequest, RollbackRequest, SettleOnce,
+};
+use launchway_model::deploy::{Deploy, DeployReport, OnceRecord, Release};
 use launchway_model::{AppName, DeployId, ReleaseNumber};
 
 use super::Limit;
@@ -48,6 +50,37 @@ pub(super) async fn get(
     Param(id): Param<DeployId>,
 ) -> Result<Json<Deploy>, ApiProblem> {
     Ok(Json(deploys::get(&web.control, id).await?))
+}
+
+pub(super) async fn report(
+    State(web): State<Web>,
+    Param(id): Param<DeployId>,
+) -> Result<Json<DeployReport>, ApiProblem> {
+    Ok(Json(deploys::report(&web.control, id).await?))
+}
+
+pub(super) async fn promote(
+    State(web): State<Web>,
+    Param(id): Param<DeployId>,
+) -> Result<StatusCode, ApiProblem> {
+    deploys::promote(&web.control, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn once(
+    State(web): State<Web>,
+    Param(app): Param<AppName>,
+) -> Result<Json<Option<OnceRecord>>, ApiProblem> {
+    Ok(Json(deploys::once(&web.control, &app).await?))
+}
+
+pub(super) async fn settle_once(
+    State(web): State<Web>,
+    Param(app): Param<AppName>,
+    Body(request): Body<SettleOnce>,
+) -> Result<StatusCode, ApiProblem> {
+    deploys::settle_once(&web.control, &app, request.done).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn cancel(

@@ -1,20 +1,25 @@
 //! What runs: instances, their number, their logs, one-off commands.
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Body as Empty;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use hyper_util::rt::TokioIo;
 use launchway_control::logs::LogQuery;
 use launchway_control::{formation, logs as written, oneoff};
 use launchway_model::api::{ChangeAccepted, RunRequest, ScaleRequest};
 use launchway_model::instance::Instance;
-use launchway_model::{AppName, InstanceId, ProcessType};
+use launchway_model::{AppName, InstanceId, Problem, ProcessType};
 
 use super::OnlyProcess;
 use crate::Web;
 use crate::extract::{Body, Param, Query};
 use crate::problem::ApiProblem;
 use crate::stream;
+
+/// What a connection for a terminal is upgraded to.
+const PROTOCOL: &str = "launchway-terminal";
 
 type Accepted = Result<(StatusCode, Json<ChangeAccepted>), ApiProblem>;
 
@@ -86,6 +91,56 @@ pub(super) async fn logs(
         stream::events(lines, &headers, &web.cancel)
     } else {
         stream::lines(lines, &web.cancel)
+    })
+}
+
+/// `?request=JSON`: an upgrade has no body.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TerminalParameters {
+    request: String,
+}
+
+pub(super) async fn terminal(
+    State(web): State<Web>,
+    Param(app): Param<AppName>,
+    Query(wanted): Query<TerminalParameters>,
+    mut asked: Request,
+) -> Result<Response, ApiProblem> {
+    let request: RunRequest = serde_json::from_str(&wanted.request)
+        .map_err(|error| Problem::invalid("`request` is not understood").cause(error))?;
+    let upgrades = asked
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes() == PROTOCOL.as_bytes());
+    if !upgrades {
+        return Err(Problem::invalid("a terminal needs an upgraded connection")
+            .hint("Send `Connection: upgrade` and `Upgrade: launchway-terminal`, or use `launchway run`.")
+            .into());
+    }
+    let mut terminal = oneoff::terminal(&web.control, &app, request).await?;
+    let upgrade = hyper::upgrade::on(&mut asked);
+    let cancel = web.cancel.clone();
+    web.pushes.spawn(async move {
+        if let Ok(upgraded) = upgrade.await {
+            let mut client = TokioIo::new(upgraded);
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                // Either side may go at any time: that is the end.
+                _ = tokio::io::copy_bidirectional(&mut client, &mut terminal.stream) => {}
+            }
+        }
+        terminal.end().await;
+    });
+    let answer = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, PROTOCOL)
+        .body(Empty::empty());
+    answer.map_err(|error| {
+        Problem::internal("the answer cannot be made")
+            .cause(error)
+            .into()
     })
 }
 

@@ -67,9 +67,12 @@ pub(super) fn lines(event: &Progress) -> Vec<String> {
                 DeployPhase::Queued => "waiting",
                 DeployPhase::Validate => "checking",
                 DeployPhase::Release => "running the release command",
+                DeployPhase::Once => "running the command that runs once",
                 DeployPhase::Start => "starting",
                 DeployPhase::Ready => "waiting for health checks",
+                DeployPhase::Canary => "trying it on a part of the requests",
                 DeployPhase::Switch => "switching",
+                DeployPhase::Verify => "verifying",
                 DeployPhase::Drain => "draining",
             };
             vec![if detail.is_empty() {
@@ -78,6 +81,7 @@ pub(super) fn lines(event: &Progress) -> Vec<String> {
                 format!("       {word}: {}", shown(detail))
             }]
         }
+        Progress::PhaseLog { line } => vec![format!("       {}", shown(&line.text))],
         Progress::ReleaseLog { text } => vec![format!("       {}", shown(text))],
         Progress::Finished {
             urls,

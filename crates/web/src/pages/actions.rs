@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, FromRequest, Request, State};
 use axum::response::Response;
-use launchway_control::{apps, builds, config, deploys, formation, source};
+use launchway_control::{apps, builds, config, cron, deploys, formation, source};
 use launchway_model::api::{
     ChangeAccepted, ConfigChange, DeployRequest, RollbackRequest, ScaleRequest,
 };
-use launchway_model::{AppName, BuildId, DeployId, Problem, ReleaseNumber};
+use launchway_model::{AppName, BuildId, DeployId, Problem, ProcessType, ReleaseNumber};
 use serde::de::DeserializeOwned;
 
 use super::{PageProblem, see};
 use crate::Web;
-use crate::extract::Param;
+use crate::extract::{Param, Params};
 
 type Answer = Result<Response, PageProblem>;
 
@@ -175,6 +175,19 @@ pub(super) async fn delete(
 pub(super) async fn cancel_build(State(web): State<Web>, Param(id): Param<BuildId>) -> Answer {
     builds::cancel(&web.control, id).await?;
     Ok(see(&format!("/builds/{}?done=cancelled", id.0)))
+}
+
+pub(super) async fn promote_deploy(State(web): State<Web>, Param(id): Param<DeployId>) -> Answer {
+    deploys::promote(&web.control, id).await?;
+    Ok(see(&format!("/deploys/{}", id.0)))
+}
+
+pub(super) async fn run_job(
+    State(web): State<Web>,
+    Params(app, job): Params<AppName, ProcessType>,
+) -> Answer {
+    cron::run_now(&web.control, &app, &job).await?;
+    Ok(see(&format!("/apps/{app}/cron")))
 }
 
 pub(super) async fn cancel_deploy(State(web): State<Web>, Param(id): Param<DeployId>) -> Answer {

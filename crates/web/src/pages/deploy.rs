@@ -6,7 +6,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use launchway_control::{deploys, releases};
 use launchway_model::DeployId;
-use launchway_model::deploy::{Deploy, DeployPhase, DeployState, Release};
+use launchway_model::deploy::{Deploy, DeployPhase, DeployState, PhaseLine, Release};
 
 use super::app::Done;
 use super::{Frame, PageProblem, parts};
@@ -15,7 +15,7 @@ use crate::extract::Param;
 use crate::format;
 use crate::html::{self, Html, Tone};
 
-const PHASES: [(DeployPhase, &str, &str); 7] = [
+const PHASES: [(DeployPhase, &str, &str); 10] = [
     (
         DeployPhase::Queued,
         "Queue",
@@ -32,6 +32,11 @@ const PHASES: [(DeployPhase, &str, &str); 7] = [
         "runs once, before new instances",
     ),
     (
+        DeployPhase::Once,
+        "Once command",
+        "runs once in the app's life, such as a seed",
+    ),
+    (
         DeployPhase::Start,
         "Start",
         "new instances, beside the old ones",
@@ -42,9 +47,19 @@ const PHASES: [(DeployPhase, &str, &str); 7] = [
         "the new instances must answer",
     ),
     (
+        DeployPhase::Canary,
+        "Canary",
+        "a part of the requests, step by step",
+    ),
+    (
         DeployPhase::Switch,
         "Switch",
         "the proxy takes the new table",
+    ),
+    (
+        DeployPhase::Verify,
+        "Verify",
+        "a command and the proxy's counters, while the old ones still run",
     ),
     (
         DeployPhase::Drain,
@@ -108,6 +123,17 @@ pub(super) fn phases(deploy: &Deploy, now: &Timestamp) -> Html {
     super::part(&Phases { phases })
 }
 
+/// A line of the log of the phases.
+pub(super) fn line(phase: Option<DeployPhase>, text: &str) -> String {
+    let phase = phase.unwrap_or(DeployPhase::Release);
+    let name = PHASES
+        .iter()
+        .find(|(known, ..)| *known == phase)
+        .map_or("", |(_, name, _)| name);
+    let text = crate::ansi::Ansi::default().line(text);
+    format!("<div class=\"ln\"><span><b class=\"muted\">{name}</b> {text}</span></div>")
+}
+
 /// The page of one deploy.
 #[derive(Template)]
 #[template(path = "deploy.html")]
@@ -126,7 +152,9 @@ pub struct DeployPage {
     phases: Html,
     problem: Option<Html>,
     live: bool,
-    command: Option<String>,
+    /// Whether it can be promoted.
+    canary: bool,
+    log: Html,
 }
 
 impl DeployPage {
@@ -155,10 +183,28 @@ impl DeployPage {
                 _ => None,
             },
             live,
-            command: release
-                .and_then(|release| release.spec.release.as_ref())
-                .map(|release| release.command.clone()),
+            canary: matches!(
+                deploy.state,
+                DeployState::Running {
+                    phase: DeployPhase::Canary
+                }
+            ),
+            log: Html::default(),
         }
+    }
+
+    /// With what was written down of its phases.
+    #[must_use]
+    pub fn log(mut self, lines: &[PhaseLine]) -> Self {
+        // A page that is live gets all lines by its stream.
+        if !self.live {
+            let lines: String = lines
+                .iter()
+                .map(|written| line(Some(written.phase), &written.text))
+                .collect();
+            self.log = Html::trusted(lines);
+        }
+        self
     }
 
     fn notice(mut self, notice: Option<String>) -> Self {
@@ -172,10 +218,11 @@ pub(super) async fn show(
     Param(id): Param<DeployId>,
     Query(done): Query<Done>,
 ) -> Result<Response, PageProblem> {
-    let deploy = deploys::get(&web.control, id).await?;
+    let report = deploys::report(&web.control, id).await?;
+    let deploy = report.deploy;
     let release = releases::get(&web.control, &deploy.app, deploy.release)
         .await
         .ok();
-    let page = DeployPage::new(&deploy, release.as_ref(), Timestamp::now());
+    let page = DeployPage::new(&deploy, release.as_ref(), Timestamp::now()).log(&report.log);
     Ok(super::show(&page.notice(done.words())))
 }

@@ -155,9 +155,12 @@ pub fn phase_word(phase: DeployPhase) -> &'static str {
         DeployPhase::Queued => "waiting",
         DeployPhase::Validate => "validating",
         DeployPhase::Release => "release command",
+        DeployPhase::Once => "once command",
         DeployPhase::Start => "starting",
         DeployPhase::Ready => "health checks",
+        DeployPhase::Canary => "canary",
         DeployPhase::Switch => "switching",
+        DeployPhase::Verify => "verifying",
         DeployPhase::Drain => "draining",
     }
 }

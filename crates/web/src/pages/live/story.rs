@@ -159,7 +159,9 @@ impl BuildStory {
                     stages_changed = true;
                 }
                 Progress::Released { .. } | Progress::Phase { .. } => deploys_changed = true,
-                Progress::Tests { .. } | Progress::ReleaseLog { .. } => {}
+                Progress::Tests { .. }
+                | Progress::ReleaseLog { .. }
+                | Progress::PhaseLog { .. } => {}
                 Progress::Finished { .. } => {
                     self.ended = true;
                     update.ended = true;
@@ -255,14 +257,18 @@ impl DeployStory {
             self.count += 1;
             match event {
                 Progress::ReleaseLog { text } if self.count > self.seen => {
-                    let mut line = "<div class=\"ln\"><span>".to_owned();
-                    line.push_str(&crate::ansi::Ansi::default().line(text));
-                    line.push_str("</span></div>");
                     update
                         .append
                         .entry("release-log".to_owned())
                         .or_default()
-                        .push_str(&line);
+                        .push_str(&deploy_page::line(None, text));
+                }
+                Progress::PhaseLog { line } if self.count > self.seen => {
+                    update
+                        .append
+                        .entry("release-log".to_owned())
+                        .or_default()
+                        .push_str(&deploy_page::line(Some(line.phase), &line.text));
                 }
                 Progress::Finished { .. } => {
                     self.ended = true;
