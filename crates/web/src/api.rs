@@ -27,10 +27,9 @@ use launchway_model::api::{
 };
 use launchway_model::build::{Build, BuildNow, TestCase};
 use launchway_model::credential::{Credential, KeyRotated, RemoveCredential, SetCredential};
-use launchway_model::deploy::{Deploy, Release};
-use launchway_model::disk::DiskUsage;
 use launchway_model::cron::{CronJob, CronRun};
 use launchway_model::deploy::{Deploy, DeployReport, OnceRecord, Release};
+use launchway_model::disk::DiskUsage;
 use launchway_model::instance::Instance;
 use launchway_model::request::{BuildRequestRecord, InputAnswer, InputParameter};
 use launchway_model::results::{Artifact, Fingerprint, TestHistory, TestReport};
