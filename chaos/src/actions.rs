@@ -24,7 +24,7 @@ pub(crate) fn perform(world: &World, action: Action) -> Result<(), &'static str>
         }
         Action::Configure => configure(world),
         Action::Kill(Victim::Runner) => {
-            during_a_build(world, |runner| processes::kill(runner));
+            during_a_build(world, processes::kill);
         }
         Action::Kill(victim) => kill(world, victim),
         Action::Halt(Victim::Runner, millis) => {
