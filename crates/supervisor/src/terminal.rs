@@ -180,11 +180,7 @@ fn talk(leader: OwnedFd, stream: UnixStream, mut child: Child) -> io::Result<u8>
         move || {
             while let Ok(Some((kind, payload))) = read_frame(&mut stream) {
                 match (kind, payload.as_slice()) {
-                    (DATA, bytes) => {
-                        if write_all(&leader, bytes).is_err() {
-                            break;
-                        }
-                    }
+                    (DATA, bytes) if write_all(&leader, bytes).is_err() => break,
                     (SIZE, [c1, c2, r1, r2]) => {
                         let columns = u16::from_be_bytes([*c1, *c2]);
                         // A size that the kernel refuses changes nothing.
