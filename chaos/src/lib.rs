@@ -10,7 +10,6 @@
 //!
 //! **Invariant:** the schedule depends on the seed alone, never on how long anything took: a seed replays.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 // Everything here is a test of the platform: what cannot go on panics with its reason.
 #![allow(clippy::unwrap_used, reason = "a broken rig ends the run")]
 

@@ -15,7 +15,7 @@ pub(super) fn write_archive(path: &Path) -> anyhow::Result<()> {
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let mut file = BufWriter::new(File::create(path).unwrap());
+    let mut file = BufWriter::new(File::create(path)?);
     let mut archive = rawzip::ZipArchiveWriter::new(&mut file);
     for number in 0..RECORDS {
         let package = random(6_000);

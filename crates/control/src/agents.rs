@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use launchway_model::agent::{
-    AGENT_PROTOCOL, Agent, AgentState, Answered, Assignment, Cancel, CreateAgent, HEARTBEAT_MS,
-    LeaseId, NewAgent, Orders, Report, SILENT_MS, TOKEN_PREFIX,
+    Agent, AgentState, Answered, Assignment, Cancel, CreateAgent, HEARTBEAT_MS, LeaseId, NewAgent,
+    Orders, Report, SILENT_MS, TOKEN_PREFIX,
 };
 use launchway_model::request::ANSWERS_FOLDER;
 use launchway_model::suggest::did_you_mean;
@@ -27,21 +27,19 @@ use tokio::sync::Notify;
 use crate::{Control, auth, problem};
 
 mod certificate;
+mod check;
 mod lease;
 mod receive;
 mod source;
 
 pub use certificate::Certificate;
+use check::{check_label, check_name, check_version};
 pub(crate) use lease::{Lease, Loss, Patience};
 pub use receive::{Piece, grow, whole};
 pub use source::{Source, source};
 
 /// How often it is written that an agent is there.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// The longest name of an agent, and the longest label, in bytes.
-const MAX_NAME: usize = 100;
-/// The most labels of an agent.
-const MAX_LABELS: usize = 100;
 
 /// Names an agent without being its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -654,51 +652,6 @@ impl Leased {
             news: Arc::default(),
         }
     }
-}
-
-fn check_version(report: &Report) -> Result<(), Problem> {
-    let ours = env!("CARGO_PKG_VERSION");
-    if report.protocol != AGENT_PROTOCOL || report.version != ours {
-        return Err(Problem::new(
-            ProblemKind::Invalid,
-            format!(
-                "this agent is Launchway {}, the server is {ours}",
-                report.version
-            ),
-        )
-        .cause(format!(
-            "the agent speaks protocol {}, the server {AGENT_PROTOCOL}",
-            report.protocol
-        ))
-        .hint("Put the server's binary on the agent's machine and start the agent again."));
-    }
-    if report.labels.len() > MAX_LABELS {
-        return Err(Problem::invalid(format!(
-            "an agent has at most {MAX_LABELS} labels"
-        )));
-    }
-    report
-        .labels
-        .iter()
-        .try_for_each(|label| check_label(label))
-}
-
-fn check_label(label: &str) -> Result<(), Problem> {
-    if label.is_empty() || label.len() > MAX_NAME || label.contains(['"', '\n', '\0']) {
-        return Err(Problem::invalid(format!("`{label}` is no label"))
-            .hint("A label has 1 to 100 characters and no quotes."));
-    }
-    Ok(())
-}
-
-fn check_name(what: &str, name: &str) -> Result<(), Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(good) || name.starts_with('.')
-    {
-        return Err(Problem::invalid(format!("`{name}` cannot be {what}"))
-            .hint("Use letters, digits, `-`, `_` and `.`, such as `build-1`."));
-    }
-    Ok(())
 }
 
 fn revoked() -> Problem {

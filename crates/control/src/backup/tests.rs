@@ -229,7 +229,7 @@ fn a_bucket_takes_lists_gives_and_removes_and_checks_signatures() {
     let folder = tempfile::tempdir().unwrap();
     let home = home(&folder.path().join("home"));
     let stored = create(&home, &target, None, What::default()).unwrap();
-    assert_eq!(list(&target).unwrap(), [stored.clone()]);
+    assert_eq!(list(&target).unwrap(), std::slice::from_ref(&stored));
     let fetched = target.fetch(&stored.name, folder.path()).unwrap();
     verify(&fetched, None, folder.path()).unwrap();
     // A wrong secret.

@@ -51,7 +51,7 @@ impl Remote {
         let began =
             std::fs::metadata(spool::events_path(&folder)).is_ok_and(|found| found.len() > 0);
         let cancel = std::fs::read_to_string(folder.join(CANCEL_FILE)).ok();
-        let assignment = (!began).then(|| Assignment {
+        let assignment = (!began).then_some(Assignment {
             lease: self.lease,
             job,
             secrets,

@@ -26,7 +26,9 @@ fn a_canary_grows_with_its_share_and_workers_wait() {
 
 #[test]
 fn a_canary_by_header_is_one_instance() {
-    let all = vec![Arc::new(testing::recipe("web", true)); 3];
+    let all: Vec<_> = (0..3)
+        .map(|_| Arc::new(testing::recipe("web", true)))
+        .collect();
     let mut left = all.clone();
     assert_eq!(batch(&all, &mut left, 0).len(), 1);
     assert_eq!(left.len(), 2);
