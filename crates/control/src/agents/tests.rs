@@ -1,5 +1,6 @@
+use launchway_model::agent::{AGENT_PROTOCOL, Held};
+
 use super::*;
-use launchway_model::agent::Held;
 
 fn report(incarnation: u64, holds: &[u64]) -> Report {
     Report {

@@ -151,7 +151,7 @@ fn show(output: Output, client: &Client, id: DeployId) -> anyhow::Result<()> {
             output.line(format!(
                 "\n{}  {}",
                 progress::phase_name(record.phase),
-                output.tone(Tone::Faint, &format!("{took}{limit}"))
+                output.tone(Tone::Faint, format!("{took}{limit}"))
             ))?;
             for line in report.log.iter().filter(|line| line.phase == record.phase) {
                 output.line(format!("    {}", line.text))?;

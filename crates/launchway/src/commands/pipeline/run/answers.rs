@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use launchway_model::Problem;
 use launchway_model::request::{Answer, AnswerOutcome, Ask, InputQuestion, answer_path};
@@ -90,7 +90,7 @@ fn input(build: &Path, number: u32, question: InputQuestion, inputs: Inputs) -> 
 }
 
 /// Reads lines until one says yes or no.
-fn at_terminal(build: &PathBuf, number: u32, question: &InputQuestion) {
+fn at_terminal(build: &Path, number: u32, question: &InputQuestion) {
     let mut values = BTreeMap::new();
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
