@@ -501,6 +501,11 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().display().to_string())
             .collect();
-        assert_eq!(names, ["bin/", "bin/run", "dangling"]);
+        // Whether a folder's name ends in a slash is the reader's way to show it.
+        let names: Vec<&str> = names
+            .iter()
+            .map(|name| name.trim_end_matches('/'))
+            .collect();
+        assert_eq!(names, ["bin", "bin/run", "dangling"]);
     }
 }

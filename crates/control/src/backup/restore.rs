@@ -120,8 +120,16 @@ fn set_aside(root: &Path) -> Result<Option<PathBuf>, Problem> {
         return Ok(None);
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let aside = root.join(format!("before-restore-{stamp}"));
-    std::fs::create_dir(&aside).map_err(|error| problem::file("make", &aside, &error))?;
+    let mut aside = root.join(format!("before-restore-{stamp}"));
+    // A second restore within the same second has a folder of its own.
+    let mut more = 1;
+    while let Err(error) = std::fs::create_dir(&aside) {
+        if error.kind() != std::io::ErrorKind::AlreadyExists {
+            return Err(problem::file("make", &aside, &error));
+        }
+        more += 1;
+        aside = root.join(format!("before-restore-{stamp}-{more}"));
+    }
     for name in names {
         let from = root.join(&name);
         std::fs::rename(&from, aside.join(&name))

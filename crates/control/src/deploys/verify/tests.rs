@@ -42,7 +42,12 @@ fn only_a_release_that_is_clearly_worse_for_some_seconds_is_bad() {
     );
     assert_eq!(looks(good.clone(), &[(4, 4); 4]), None, "too few requests");
     assert!(looks(good.clone(), &[(4, 4); 5]).is_some());
-    assert_eq!(looks(good.clone(), &[(100, 49); 9]), None, "less than half");
+    assert_eq!(
+        looks(good.clone(), &[(100, 30); 9]),
+        None,
+        "thirty points are let pass"
+    );
+    assert!(looks(good.clone(), &[(100, 31); 9]).is_some());
     assert_eq!(
         looks(share(100, 50), &[(100, 100); 9]),
         None,
