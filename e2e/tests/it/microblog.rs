@@ -1,5 +1,9 @@
 //! The microblog: its Jenkinsfile deploys by `sudo systemctl restart gunicorn`, and people stay logged in meanwhile.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+
 use launchway_e2e::http::{Answer, Connection};
 use launchway_e2e::installation::host;
 use launchway_e2e::{Installation, Load, Repository};
@@ -47,9 +51,63 @@ impl Person {
     }
 }
 
+/// A place of advisories for Python's packages, with one of a package that nobody has.
+fn mirror() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let record = r#"{"schema_version": "1.6.0", "id": "PYSEC-2026-1", "modified": "2026-06-01T00:00:00Z",
+        "published": "2026-06-01T00:00:00Z", "summary": "a flaw", "affected": [{"package": {"ecosystem": "PyPI", "name": "nobody-has-this"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]}"#;
+    std::fs::write(folder.path().join("PYSEC-2026-1.json"), record).unwrap();
+    let zipped = Command::new("python3")
+        .args(["-m", "zipfile", "-c", "all.zip", "PYSEC-2026-1.json"])
+        .current_dir(folder.path())
+        .status()
+        .unwrap();
+    assert!(zipped.success());
+    let archive = std::fs::read(folder.path().join("all.zip")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut first = String::new();
+            let _ = reader.read_line(&mut first);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|size| size > 2) {
+                line.clear();
+            }
+            let (status, body) = match first.contains("/PyPI/all.zip ") {
+                true => ("200 OK", archive.as_slice()),
+                false => ("404 Not Found", b"".as_slice()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            // A client that has gone wants no answer.
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(body));
+        }
+    });
+    format!("http://{address}")
+}
+
 #[test]
 fn a_restart_in_the_jenkinsfile_is_a_deploy_and_nobody_notices() {
     let installation = Installation::start();
+    let mirror = mirror();
+    installation
+        .run(&[
+            "advisories",
+            "update",
+            "--ecosystems",
+            "PyPI",
+            "--mirror",
+            &mirror,
+        ])
+        .ok("the advisories");
     let repository = Repository::of_example("microblog", APP);
     let first = installation.deploy(&repository);
     assert!(first.stderr.contains("15 tests passed"), "{}", first.stderr);

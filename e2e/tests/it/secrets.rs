@@ -130,10 +130,6 @@ fn a_secret_is_nowhere_however_a_build_prints_it() {
         deployed.stderr.clone(),
         listed.stdout.clone(),
     ];
-    assert!(
-        seen[0].contains("plain ****") || seen[1].contains("plain ****"),
-        "{seen:?}"
-    );
     for arguments in [
         &["builds", "list", "--app", "vault"][..],
         &["builds", "show", "1"],
@@ -163,7 +159,10 @@ fn a_secret_is_nowhere_however_a_build_prints_it() {
             seen.push(answer.body_mut().read_to_string().unwrap());
         }
     }
-    assert!(seen.iter().any(|text| text.contains("****")));
+    assert!(
+        seen.iter().any(|text| text.contains("plain ****")),
+        "{seen:?}"
+    );
     let forms = forms();
     for text in &seen {
         for form in &forms {

@@ -374,7 +374,7 @@ impl TmpClones {
 /// Clones the devices that a command may have; those that the host lacks are left out.
 fn clone_devices() -> io::Result<Vec<(&'static str, Detached)>> {
     let mut devices = Vec::new();
-    for name in DEVICES.into_iter().chain(["pts"]) {
+    for name in DEVICES {
         let path = Path::new("/dev").join(name);
         if path.exists() {
             devices.push((name, clone(&path)?));
@@ -396,6 +396,12 @@ fn place_devices(devices: Vec<(&'static str, Detached)>) -> io::Result<()> {
         for (target, name) in DEVICE_LINKS {
             rustix::fs::symlinkat(target, &folder, name)?;
         }
+        // Terminals of its own: those of the host are nobody's business here, and their ptmx may be closed to users.
+        fs::create_dir("/dev/pts")?;
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        let options = c"newinstance,ptmxmode=0666,mode=0620";
+        // A host that allows none leaves commands without a terminal, which is no reason not to run them.
+        let _ = mount(c"devpts", c"/dev/pts", c"devpts", flags, Some(options));
         fs::create_dir("/dev/shm")?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount(c"shm", c"/dev/shm", c"tmpfs", flags, Some(c"mode=1777"))?;

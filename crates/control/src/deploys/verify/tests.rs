@@ -49,9 +49,9 @@ fn only_a_release_that_is_clearly_worse_for_some_seconds_is_bad() {
     );
     assert!(looks(good.clone(), &[(100, 31); 9]).is_some());
     assert_eq!(
-        looks(share(100, 50), &[(100, 100); 9]),
+        looks(share(100, 70), &[(100, 100); 9]),
         None,
-        "the one before was no better"
+        "the one before was little better"
     );
 }
 
