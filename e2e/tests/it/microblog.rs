@@ -77,9 +77,12 @@ fn mirror() -> String {
             while reader.read_line(&mut line).is_ok_and(|size| size > 2) {
                 line.clear();
             }
-            let (status, body) = match first.contains("/PyPI/all.zip ") {
-                true => ("200 OK", archive.as_slice()),
-                false => ("404 Not Found", b"".as_slice()),
+            let (status, body) = if first.contains("/PyPI/all.zip ") {
+                ("200 OK", archive.as_slice())
+            } else if first.contains("/PyPI/modified_id.csv ") {
+                ("200 OK", b"2026-06-01T00:00:00Z,PYSEC-2026-1\n".as_slice())
+            } else {
+                ("404 Not Found", b"".as_slice())
             };
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
