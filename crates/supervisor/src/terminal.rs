@@ -286,7 +286,11 @@ mod tests {
         while let Some((kind, payload)) = read_frame(&mut stream).unwrap() {
             match kind {
                 DATA => shown += &String::from_utf8_lossy(&payload),
-                EXIT => code = Some(payload),
+                // The connection ends with the role's process, which here is the test's.
+                EXIT => {
+                    code = Some(payload);
+                    break;
+                }
                 _ => {}
             }
             if shown.contains("30 100") && !typed {
