@@ -1,7 +1,7 @@
 //! The microblog: its Jenkinsfile deploys by `sudo systemctl restart gunicorn`, and people stay logged in meanwhile.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 use launchway_e2e::http::{Answer, Connection};
@@ -12,14 +12,14 @@ const APP: &str = "microblog";
 
 /// A browser: it keeps its cookie and sends each form with its page's token.
 struct Person {
-    connection: Connection,
+    proxy: SocketAddr,
     cookie: String,
 }
 
 impl Person {
     fn new(installation: &Installation) -> Self {
         Self {
-            connection: Connection::open(installation.proxy()).unwrap(),
+            proxy: installation.proxy(),
             cookie: String::new(),
         }
     }
@@ -29,8 +29,9 @@ impl Person {
             ("cookie", self.cookie.as_str()),
             ("content-type", "application/x-www-form-urlencoded"),
         ];
-        let answer = self
-            .connection
+        // A connection of its own: one that is kept may be closed for having been idle over a whole deploy.
+        let answer = Connection::open(self.proxy)
+            .unwrap()
             .send(method, &host(APP), path, &fields, body.as_bytes())
             .unwrap();
         if let Some(cookie) = answer.field("set-cookie") {
