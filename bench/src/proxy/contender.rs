@@ -361,19 +361,20 @@ fn launchway(place: &Place, site: &Site, app: SocketAddr) -> anyhow::Result<Chil
             "name": name, "app": "bench", "release": 1, "hosts": ["*"], "prefix": prefix, "strip_prefix": strip, "backend": backend,
         })
     };
-    let merged = serde_json::json!({
+    let table = serde_json::json!({
         "number": 1,
         "routes": [
             route("bench", "/", false, serde_json::json!({
                 "backend": "instances",
-                "targets": [{"instance": "bench.web.v1.1", "address": {"tcp": app.to_string()}}],
+                "targets": [{"instance": "bench.web.v1.1", "address": {"tcp": app.to_string()}, "weight": 1}],
             })),
             route("bench/files", "/files", true, serde_json::json!({
                 "backend": "files", "root": site.files(),
             })),
         ],
     });
-    fs::write(home.join("proxy/snapshot.json"), merged.to_string())?;
+    let snapshot = serde_json::json!({"protocol": 1, "table": table});
+    fs::write(home.join("proxy/snapshot.json"), snapshot.to_string())?;
     let driver = match place.kind {
         Kind::Ring => "io_uring",
         Kind::Readiness => "readiness",
