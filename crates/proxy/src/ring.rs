@@ -21,7 +21,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
@@ -42,7 +42,6 @@ pub(crate) struct Ring {
 struct Core {
     state: Mutex<State>,
     owner: ThreadId,
-    fd: RawFd,
 }
 
 /// Whether the kernel (and what confines this process) lets us have a ring with all that the driver needs.
@@ -61,13 +60,10 @@ impl Ring {
     /// # Errors
     /// The kernel is too old (before 6.1) or io_uring is forbidden here.
     pub(crate) fn new() -> io::Result<Self> {
-        let state = State::new()?;
-        let fd = state.ring.as_raw_fd();
         Ok(Self {
             shared: Arc::new(Core {
-                state: Mutex::new(state),
+                state: Mutex::new(State::new()?),
                 owner: thread::current().id(),
-                fd,
             }),
         })
     }
@@ -82,9 +78,9 @@ impl Ring {
                 u32::try_from(state.slots.len() - 1).expect("descriptors are far fewer than 2^32")
             }
         };
+        let fd = socket.as_raw_fd();
         state.slots[slot as usize].occupy(socket);
-        drop(state);
-        RingSocket::new(Arc::clone(&self.shared), slot)
+        RingSocket::new(Arc::clone(&self.shared), slot, fd)
     }
 
     /// Hands operations over and completions out, for as long as it is polled: the worker's runtime runs it beside its tasks.
@@ -178,7 +174,6 @@ impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring")
             .field("owner", &self.owner)
-            .field("fd", &self.fd)
             .finish_non_exhaustive()
     }
 }

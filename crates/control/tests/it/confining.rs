@@ -1,17 +1,11 @@
 //! What an app and its builds cannot reach of Launchway, of the machine and of their neighbours, and what they can.
 
 use std::path::Path;
-use std::time::Duration;
 
-use launchway_control::oneoff;
-use launchway_model::api::{RunOutput, RunRequest};
 use launchway_model::app::AppSpec;
 use launchway_supervisor::sandbox;
 
-use crate::world::{World, name, spec};
-
-/// Longer than any command here takes, on a machine busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::world::{World, name, run, spec};
 
 /// Whether this host can confine; only root gives apps users of their own.
 fn can_confine() -> bool {
@@ -24,34 +18,6 @@ fn can_confine() -> bool {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// Runs a shell line in an app, and gives its exit code and output.
-async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
-    let command = vec![line.to_owned()];
-    let mut output = oneoff::run(
-        &world.control,
-        &name(app),
-        RunRequest {
-            command,
-            detach: false,
-            terminal: None,
-        },
-    )
-    .await
-    .unwrap();
-    let mut text = String::new();
-    loop {
-        match tokio::time::timeout(PATIENCE, output.recv())
-            .await
-            .unwrap()
-            .unwrap()
-        {
-            RunOutput::Line { text: line, .. } => text += &format!("{line}\n"),
-            RunOutput::Detached { .. } => unreachable!("it is not detached"),
-            RunOutput::Exited { code } => return (code, text),
-        }
-    }
 }
 
 /// Which of these shell conditions do not hold in an app.

@@ -2,36 +2,11 @@
 
 use std::time::Duration;
 
-use launchway_control::{alerts, formation, oneoff, strays};
-use launchway_model::api::{RunOutput, RunRequest};
+use launchway_control::{alerts, formation, strays};
 use launchway_model::app::AppSpec;
 use launchway_model::instance::InstanceState;
 
-use crate::world::{PATIENCE, World, command, name, spec, until};
-
-/// Runs a shell line in an app, and gives its exit code and output.
-async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
-    let request = RunRequest {
-        command: vec![line.to_owned()],
-        detach: false,
-        terminal: None,
-    };
-    let mut output = oneoff::run(&world.control, &name(app), request)
-        .await
-        .unwrap();
-    let mut text = String::new();
-    loop {
-        match tokio::time::timeout(PATIENCE, output.recv())
-            .await
-            .unwrap()
-            .unwrap()
-        {
-            RunOutput::Line { text: line, .. } => text += &format!("{line}\n"),
-            RunOutput::Detached { .. } => unreachable!("it is not detached"),
-            RunOutput::Exited { code } => return (code, text),
-        }
-    }
-}
+use crate::world::{PATIENCE, World, command, name, run, spec, until};
 
 fn main_process(status: &InstanceState) -> u32 {
     match status {

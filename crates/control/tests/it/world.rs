@@ -8,8 +8,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use launchway_control::{Control, Settings, builds, deploys, progress, source};
-use launchway_model::api::{ChangeAccepted, DeployAccepted, DeployRequest, Progress};
+use launchway_control::{Control, Settings, builds, deploys, oneoff, progress, source};
+use launchway_model::api::{
+    ChangeAccepted, DeployAccepted, DeployRequest, Progress, RunOutput, RunRequest,
+};
 use launchway_model::app::{AppSpec, CommandSpec, HealthSpec, ProcessSpec};
 use launchway_model::instance::TargetAddress;
 use launchway_model::route::{Backend, ProxyReply, ProxyRequest, ProxyStats, RouteTable, Target};
@@ -584,4 +586,28 @@ pub(crate) async fn newest_build(world: &World, app: &str) -> launchway_model::b
         .await
         .unwrap()
         .remove(0)
+}
+
+/// Runs a shell line in an app, and gives its exit code and output.
+pub(crate) async fn run(world: &World, app: &str, line: &str) -> (i32, String) {
+    let request = RunRequest {
+        command: vec![line.to_owned()],
+        detach: false,
+        terminal: None,
+    };
+    let mut output = oneoff::run(&world.control, &name(app), request)
+        .await
+        .unwrap();
+    let mut text = String::new();
+    loop {
+        match tokio::time::timeout(PATIENCE, output.recv())
+            .await
+            .unwrap()
+            .unwrap()
+        {
+            RunOutput::Line { text: line, .. } => text += &format!("{line}\n"),
+            RunOutput::Detached { .. } => unreachable!("it is not detached"),
+            RunOutput::Exited { code } => return (code, text),
+        }
+    }
 }

@@ -29,8 +29,7 @@ pub(crate) struct RingSocket {
 }
 
 impl RingSocket {
-    pub(super) fn new(ring: Arc<Core>, slot: u32) -> Self {
-        let fd = ring.lock().slots[slot as usize].fd();
+    pub(super) fn new(ring: Arc<Core>, slot: u32, fd: RawFd) -> Self {
         Self { ring, slot, fd }
     }
 
